@@ -1,0 +1,3 @@
+from .paths import config_root
+
+__all__ = ['config_root']
