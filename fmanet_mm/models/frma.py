@@ -1,0 +1,143 @@
+"""Iterative feature refinement with multi-attention (FRMA), Fig. 3 of the paper."""
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from ..ops import multi_flow_warp
+from .layers import NEGATIVE_SLOPE, FrameFusion, conv3x3, per_frame
+from .multi_attention import MultiAttentionBlock
+from .rdb import ResidualDenseBlock
+
+
+class FlowMaskUpdate(BaseModule):
+    """Predicts a correction of the flow-mask pairs of every frame.
+
+    Its first convolution reads the centre feature next to what belongs to each
+    frame. The centre's part is convolved once, not once a frame.
+
+    Args:
+        channels (int): Channels of the centre feature, C.
+        frame_channels (int): Channels that belong to each frame.
+        out_channels (int): Hidden and output channels, 3n.
+    """
+
+    def __init__(self, channels: int, frame_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+        self.conv_in = conv3x3(channels + frame_channels, out_channels)
+        self.conv_out = conv3x3(out_channels, out_channels)
+
+    def forward(self, centre: Tensor, frames: Tensor) -> Tensor:
+        """Map centre (N, C, H, W), frames (N, T, C', H, W) to (N, T, 3n, H, W)."""
+        for_centre, for_frames = self.conv_in.weight.tensor_split((self.channels,), 1)
+        from_centre = F.conv2d(centre, for_centre, padding=1)
+        from_frames = F.conv2d(frames.flatten(0, 1), for_frames, padding=1)
+        hidden = from_centre.unsqueeze(1) + from_frames.unflatten(0, frames.shape[:2])
+        return per_frame(self.conv_out, F.leaky_relu(hidden, NEGATIVE_SLOPE))
+
+
+class FRMABlock(BaseModule):
+    """Refines a frame's feature, then a window's flow-mask pairs and warped feature.
+
+    :meth:`encode` needs a single frame and can be kept between windows;
+    :meth:`refine` needs the window.
+
+    Args:
+        channels (int): C.
+        num_frames (int): T.
+        num_flows (int): Flow-mask pairs, n.
+        num_attention_blocks (int): Multi-attention blocks.
+        has_flow (bool): Whether flow-mask pairs come in (all but NetD's first).
+        has_warped (bool): Whether a warped feature comes in (all but each net's
+            first).
+        degradation_aware (bool): Whether kernels guide the attention (NetR).
+        rdb (dict): ``growth_channels`` and ``num_layers`` of the dense blocks.
+        attention (dict): ``num_heads``, ``ffn_expansion`` and ``norm_with_bias``.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        num_frames: int,
+        num_flows: int,
+        num_attention_blocks: int,
+        has_flow: bool,
+        has_warped: bool,
+        degradation_aware: bool,
+        rdb: dict,
+        attention: dict,
+    ) -> None:
+        super().__init__()
+        flow_channels = 3 * num_flows
+        self.feature_rdb = ResidualDenseBlock(channels, **rdb)
+        self.flow_update = FlowMaskUpdate(
+            channels, channels + (flow_channels if has_flow else 0), flow_channels
+        )
+        self.warped_fusion = FrameFusion(
+            channels, num_frames, carry_channels=channels if has_warped else 0
+        )
+        if degradation_aware:
+            self.kernel_rdb = ResidualDenseBlock(channels, **rdb)
+            self.kernel_fusion = FrameFusion(channels, num_frames)
+        self.degradation_aware = degradation_aware
+        self.attention_blocks = nn.ModuleList(
+            MultiAttentionBlock(
+                channels, degradation_aware=degradation_aware, **attention
+            )
+            for _ in range(num_attention_blocks)
+        )
+
+    def encode(self, feature: Tensor) -> Tensor:
+        """Refine the feature of single frames, (N, C, H, W)."""
+        return self.feature_rdb(feature)
+
+    def refine(
+        self,
+        feature: Tensor,
+        centre: Tensor,
+        flow_masks: Tensor | None,
+        warped: Tensor | None,
+        kernels: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Refine what belongs to a window.
+
+        Args:
+            feature (Tensor): :meth:`encode` of the window's frames, (N, T, C, H, W).
+            centre (Tensor): The centre frame's initial feature, (N, C, H, W).
+            flow_masks (Tensor, optional): n flow-mask pairs a frame,
+                (N, T, 3n, H, W).
+            warped (Tensor, optional): The window's feature so far, (N, C, H, W).
+            kernels (Tensor, optional): Embedded degradation kernels,
+                (N, T, C, H, W).
+
+        Returns:
+            tuple[Tensor]: The new ``flow_masks`` and ``warped``.
+        """
+        flow_masks = self._update_flow(feature, centre, flow_masks)
+        frames = _warp_frames(feature, flow_masks)
+        warped = self.warped_fusion(frames.to(feature.dtype), warped)
+        guides = dict(centre=centre)
+        if self.degradation_aware:
+            guides['degradation'] = self.kernel_fusion(
+                per_frame(self.kernel_rdb, kernels)
+            )
+        for block in self.attention_blocks:
+            warped = block(warped, **guides)
+        return flow_masks, warped
+
+    def _update_flow(
+        self, feature: Tensor, centre: Tensor, flow_masks: Tensor | None
+    ) -> Tensor:
+        if flow_masks is None:
+            return self.flow_update(centre, feature)
+        frames = _warp_frames(feature, flow_masks).to(feature.dtype)
+        return flow_masks + self.flow_update(
+            centre, torch.cat((flow_masks.to(feature.dtype), frames), dim=2)
+        )
+
+
+def _warp_frames(feature: Tensor, flow_masks: Tensor) -> Tensor:
+    warped = multi_flow_warp(feature.flatten(0, 1), flow_masks.flatten(0, 1))
+    return warped.unflatten(0, feature.shape[:2])

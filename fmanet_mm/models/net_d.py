@@ -1,0 +1,104 @@
+"""NetD, the degradation learning network."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from mmagic.registry import MODELS
+from torch import Tensor
+
+from .fgdf import FlowGuidedDynamicDownsampling
+from .layers import conv_pair, per_frame
+from .refinement_net import RefinementNet, split_window
+
+
+class Degradation(NamedTuple):
+    """What NetD learns of a window.
+
+    Attributes:
+        feature (Tensor): Last per-frame features, (N, T, C, H, W).
+        flow_masks (Tensor): Flow-mask pairs, (N, T, 3n, H, W).
+        kernels (Tensor): Degradation kernels before softmax, (N, T, k_d^2, H, W).
+    """
+
+    feature: Tensor
+    flow_masks: Tensor
+    kernels: Tensor
+
+
+@MODELS.register_module()
+class NetD(RefinementNet):
+    """Learns motion and spatio-temporally variant degradation kernels (Section 3.4).
+
+    Args:
+        kernel_size (int): Degradation kernel size on the HR grid, k_d; scale plus
+            an even number.
+        **refinement: Arguments of :class:`RefinementNet`, from ``channels`` to
+            ``num_dense_layers``, and ``init_cfg``.
+
+    Raises:
+        ValueError: If the values do not fit each other.
+    """
+
+    def __init__(self, kernel_size: int = 20, **refinement) -> None:
+        super().__init__(3, is_first=True, degradation_aware=False, **refinement)
+        flow_channels = 3 * self.num_flows
+        self.kernel_head = conv_pair(
+            self.channels // self.num_frames, self.channels, kernel_size**2
+        )
+        self.flow_head = conv_pair(flow_channels, flow_channels, 3)
+        self.downsampling = FlowGuidedDynamicDownsampling(kernel_size, self.scale)
+
+    def refine(self, features: Iterable[Tensor]) -> Degradation:
+        """Learn a window's degradation from its frames' features.
+
+        Args:
+            features (Iterable[Tensor]): For each level of :meth:`encode` the
+                window's features, (N, T, C, H, W).
+
+        Returns:
+            Degradation: Of the window's centre frame.
+        """
+        features = list(features)
+        flow_masks, warped = self._refine_blocks(features, flow_masks=None)
+        kernels = per_frame(self.kernel_head, self._fold_frames(warped))
+        return Degradation(features[-1], flow_masks, kernels)
+
+    def image_flow_mask(self, flow_masks: Tensor) -> Tensor:
+        """The flow-mask pair for images.
+
+        Args:
+            flow_masks (Tensor): (N, T, 3n, H, W).
+
+        Returns:
+            Tensor: Flow x, flow y (LR pixels, centre to frame) and mask logit,
+            (N, T, 3, H, W).
+        """
+        return per_frame(self.flow_head, flow_masks)
+
+    def forward(self, frames: Tensor) -> Degradation:
+        """Learn the degradation of a window.
+
+        Args:
+            frames (Tensor): Blurry LR frames, (N, T, 3, H, W), [0, 1].
+
+        Returns:
+            Degradation: Of the window's centre frame.
+        """
+        features = self.encode(frames.flatten(0, 1))
+        return self.refine(split_window(features, self.num_frames))
+
+    def degrade(
+        self, sharp: Tensor, image_flow_mask: Tensor, kernels: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Apply the learned degradation to sharp HR frames.
+
+        Args:
+            sharp (Tensor): Sharp HR frames, (N, T, 3, sH, sW), [0, 1].
+            image_flow_mask (Tensor): :meth:`image_flow_mask`.
+            kernels (Tensor): Kernels of :class:`Degradation`.
+
+        Returns:
+            tuple[Tensor]: Blurry LR centre frame, (N, 3, H, W), and the warped and
+            masked HR frames, (N, T, 3, sH, sW).
+        """
+        return self.downsampling(sharp, image_flow_mask, kernels)

@@ -1,0 +1,102 @@
+"""Residual dense blocks and the feature extractor made of them."""
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from .layers import NEGATIVE_SLOPE, conv3x3
+
+
+class ResidualDenseBlock(BaseModule):
+    """Dense 3x3 layers, a 1x1 fusion and a skip connection (RDB).
+
+    Layer i convolves the block's input and the outputs of the layers before it. A
+    convolution of a concatenation is the sum of convolutions of its parts; so the
+    input is convolved once for all layers, each layer's output once for all layers
+    behind it, and nothing is concatenated but the narrow layer outputs.
+
+    Args:
+        channels (int): Channels of input and output.
+        growth_channels (int): Channels that each layer adds.
+        num_layers (int): Number of dense layers.
+    """
+
+    def __init__(self, channels: int, growth_channels: int, num_layers: int) -> None:
+        super().__init__()
+        self.channels = channels
+        self.growth_channels = growth_channels
+        self.layers = nn.ModuleList(
+            conv3x3(channels + i * growth_channels, growth_channels)
+            for i in range(num_layers)
+        )
+        self.fusion = nn.Conv2d(channels + num_layers * growth_channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to (N, C, H, W)."""
+        sums = list(self._convolve(x, 0, self.channels, self.layers))
+        outputs = []
+        for i in range(len(self.layers)):
+            outputs.append(F.leaky_relu(sums[i], NEGATIVE_SLOPE))
+            begin = self.channels + i * self.growth_channels
+            end = begin + self.growth_channels
+            later = self.layers[i + 1 :]
+            if later:
+                parts = self._convolve(outputs[i], begin, end, later)
+                sums[i + 1 :] = [a + b for a, b in zip(sums[i + 1 :], parts, strict=True)]
+        return self._fuse(x, torch.cat(outputs, dim=1))
+
+    def _convolve(self, x: Tensor, begin: int, end: int, layers) -> tuple[Tensor, ...]:
+        """What ``x``, channels begin to end of their input, adds to each layer."""
+        weight = torch.cat([layer.weight[:, begin:end] for layer in layers])
+        return F.conv2d(x, weight, padding=1).split(self.growth_channels, dim=1)
+
+    def _fuse(self, x: Tensor, outputs: Tensor) -> Tensor:
+        from_input, from_outputs = self.fusion.weight.tensor_split((self.channels,), 1)
+        return (
+            x
+            + F.conv2d(x, from_input, self.fusion.bias)
+            + F.conv2d(outputs, from_outputs)
+        )
+
+
+class FeatureExtractor(BaseModule):
+    """First convolution and a chain of residual dense blocks (RRDB).
+
+    The outputs of all blocks are fused by a 1x1 convolution, summed up as they
+    arise, and a 3x3 convolution; the chain's input is added.
+
+    Args:
+        in_channels (int): Channels of the input.
+        channels (int): Channels of the feature, C.
+        num_blocks (int): Number of residual dense blocks.
+        growth_channels (int): See :class:`ResidualDenseBlock`.
+        num_layers (int): See :class:`ResidualDenseBlock`.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        num_blocks: int,
+        growth_channels: int,
+        num_layers: int,
+    ) -> None:
+        super().__init__()
+        self.conv_first = conv3x3(in_channels, channels)
+        self.blocks = nn.ModuleList(
+            ResidualDenseBlock(channels, growth_channels, num_layers)
+            for _ in range(num_blocks)
+        )
+        self.fusion = nn.Conv2d(num_blocks * channels, channels, 1, bias=False)
+        self.conv_last = conv3x3(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C_in, H, W) to (N, C, H, W)."""
+        first = F.leaky_relu(self.conv_first(x), NEGATIVE_SLOPE)
+        weights = self.fusion.weight.chunk(len(self.blocks), dim=1)
+        feature, fused = first, 0
+        for block, weight in zip(self.blocks, weights, strict=True):
+            feature = block(feature)
+            fused = fused + F.conv2d(feature, weight)
+        return first + self.conv_last(fused)

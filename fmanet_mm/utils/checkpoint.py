@@ -1,0 +1,67 @@
+"""Reading weights without running code."""
+
+import pickle
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.logging import HistoryBuffer
+from torch import Tensor
+
+# What MMEngine's checkpoints hold besides tensors and plain Python values.
+_MMENGINE_GLOBALS = [
+    HistoryBuffer,
+    np.ndarray,
+    np.dtype,
+    np.core.multiarray._reconstruct,
+    np.core.multiarray.scalar,
+    np.dtypes.Float64DType,
+    np.dtypes.Float32DType,
+    np.dtypes.Int64DType,
+]
+
+
+def load_checkpoint_file(path: str | PathLike, map_location: str = 'cpu') -> dict:
+    """Read a checkpoint; nothing in it is executed.
+
+    Args:
+        path (str | PathLike): A ``.pth`` or ``.pt`` file.
+        map_location (str): Device to load to.
+
+    Returns:
+        dict: The checkpoint.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is damaged, or holds more than weights.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'there is no checkpoint {path}; check the path')
+    try:
+        with torch.serialization.safe_globals(_MMENGINE_GLOBALS):
+            checkpoint = torch.load(path, map_location=map_location, weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise ValueError(
+            f'{path} is not a checkpoint that can be read safely; it is damaged or '
+            f'holds other objects than weights ({error})'
+        ) from error
+    if not isinstance(checkpoint, dict):
+        raise ValueError(f'{path} holds a {type(checkpoint).__name__}, not weights')
+    return checkpoint
+
+
+def load_state_dict_file(
+    path: str | PathLike, map_location: str = 'cpu'
+) -> dict[str, Tensor]:
+    """Read the weights of a checkpoint; see :func:`load_checkpoint_file`.
+
+    Args:
+        path (str | PathLike): A checkpoint, or a bare state dict.
+        map_location (str): Device to load to.
+
+    Returns:
+        dict[str, Tensor]: Its ``state_dict``.
+    """
+    checkpoint = load_checkpoint_file(path, map_location)
+    return checkpoint.get('state_dict', checkpoint)
