@@ -1,0 +1,101 @@
+"""What ``tools/train.py`` and ``tools/test.py`` share."""
+
+import argparse
+from pathlib import Path
+
+import torch
+from mmengine.config import Config, DictAction
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.runner import Runner
+
+
+def existing_file(name: str) -> str:
+    """Check a file name given on the command line; addresses (``://``) pass."""
+    if '://' not in name and not Path(name).is_file():
+        raise argparse.ArgumentTypeError(f'there is no file {name}')
+    return name
+
+
+def base_parser(description: str) -> argparse.ArgumentParser:
+    """Make a parser with the arguments that training and testing have in common."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument('config', type=existing_file, help='config file')
+    parser.add_argument(
+        '--work-dir',
+        help='folder of logs and checkpoints (default: work_dir of the config, '
+        'else work_dirs/<name of the config>)',
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        default={},
+        metavar='KEY=VALUE',
+        help='override settings of the config, e.g. train_cfg.max_iters=100 '
+        'model.loss.weight=0.1 key="[a,b]"',
+    )
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='how the processes of a distributed run were started (default: none)',
+    )
+    return parser
+
+
+def load_config(args: argparse.Namespace) -> Config:
+    """Read the config named in ``args`` and apply the common arguments to it.
+
+    Args:
+        args (Namespace): Result of a :func:`base_parser`.
+
+    Returns:
+        Config: Config with ``work_dir`` and ``launcher`` set.
+    """
+    cfg = Config.fromfile(args.config)
+    cfg.merge_from_dict(args.cfg_options)
+    cfg.launcher = args.launcher
+    default = Path('work_dirs', Path(args.config).stem)
+    cfg.work_dir = args.work_dir or cfg.get('work_dir') or str(default)
+    return cfg
+
+
+def build_runner(cfg: Config, hooks: list[Hook]) -> Runner:
+    """Build the runner, on CPUs if there is no GPU, and say where it writes.
+
+    Args:
+        cfg (Config): Result of :func:`load_config`.
+        hooks (list[Hook]): Hooks to add to those of the config.
+
+    Returns:
+        Runner: Ready to train or test.
+    """
+    if cfg.launcher != 'none' and not torch.cuda.is_available():
+        _distribute_over_cpus(cfg)
+    runner = Runner.from_cfg(cfg)
+    for hook in hooks:
+        runner.register_hook(hook)
+    print_log(f'Logs and checkpoints go to {runner.work_dir}', logger='current')
+    return runner
+
+
+def _distribute_over_cpus(cfg: Config) -> None:
+    """Start the process group here: MMEngine's own start insists on a GPU."""
+    if cfg.launcher != 'pytorch':
+        raise RuntimeError(
+            f'--launcher {cfg.launcher} needs GPUs and none was found. '
+            'On CPUs, use tools/dist_train.sh or tools/dist_test.sh.'
+        )
+    torch.distributed.init_process_group('gloo')
+    if is_main_process():
+        print_log('No GPU found: running on CPUs, which talk through gloo')
+    cfg.merge_from_dict({'env_cfg.dist_cfg.backend': 'gloo'})
+    cfg.model_wrapper_cfg = {
+        'type': 'MMDistributedDataParallel',
+        'broadcast_buffers': False,
+        'find_unused_parameters': cfg.get('find_unused_parameters', False),
+        **(cfg.get('model_wrapper_cfg') or {}),
+        'device_ids': None,
+    }

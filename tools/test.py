@@ -1,0 +1,52 @@
+"""Evaluate a checkpoint: ``python tools/test.py CONFIG CHECKPOINT``."""
+
+import argparse
+from pathlib import Path
+
+from fmanet_mm.engine import (
+    SaveMetricsHook,
+    StrictCheckpointHook,
+    base_parser,
+    build_runner,
+    existing_file,
+    load_config,
+)
+
+METRIC_FILES = ('.json', '.yml', '.yaml', '.pkl')
+
+
+def metric_file(name: str) -> str:
+    if Path(name).suffix not in METRIC_FILES:
+        raise argparse.ArgumentTypeError(
+            f'{name} should end in {", ".join(METRIC_FILES)}'
+        )
+    return name
+
+
+def parse_args():
+    parser = base_parser('Evaluate a checkpoint.')
+    parser.add_argument(
+        'checkpoint', type=existing_file, help='checkpoint file or address'
+    )
+    parser.add_argument(
+        '--out',
+        type=metric_file,
+        metavar='FILE',
+        help=f'write the metrics to this file ({", ".join(METRIC_FILES)})',
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    cfg = load_config(args)
+    cfg.load_from = args.checkpoint
+    cfg.resume = False
+    hooks = [StrictCheckpointHook(args.checkpoint)]
+    if args.out:
+        hooks.append(SaveMetricsHook(args.out))
+    build_runner(cfg, hooks).test()
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,102 @@
+"""Train a model: ``python tools/train.py configs/fmanet_stage1.py``."""
+
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.logging import print_log
+from mmengine.runner import find_latest_checkpoint
+
+from fmanet_mm.engine import (
+    StrictCheckpointHook,
+    base_parser,
+    build_runner,
+    existing_file,
+    load_config,
+)
+
+
+def parse_args():
+    parser = base_parser('Train a model.')
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        type=lambda name: name if name == 'auto' else existing_file(name),
+        metavar='CHECKPOINT',
+        help='go on from a checkpoint; alone or with "auto": from the last one in '
+        'the work folder, or from the start if there is none',
+    )
+    parser.add_argument(
+        '--amp',
+        action='store_true',
+        help='mixed precision: with loss scaling on a GPU, bfloat16 on a CPU',
+    )
+    parser.add_argument(
+        '--auto-scale-lr',
+        action='store_true',
+        help='scale the learning rate by the batch size of all processes over '
+        'auto_scale_lr.base_batch_size of the config',
+    )
+    return parser.parse_args()
+
+
+def resume(cfg: Config, checkpoint: str) -> None:
+    """Let the runner continue from ``checkpoint`` ('auto': the last one)."""
+    if checkpoint == 'auto':
+        checkpoint = find_latest_checkpoint(cfg.work_dir)
+        if checkpoint is None:
+            print_log(f'Nothing to resume in {cfg.work_dir}: training from the start')
+            return
+        if not Path(checkpoint).is_file():
+            raise FileNotFoundError(
+                f'{cfg.work_dir}/last_checkpoint names {checkpoint}, which does not '
+                'exist. Name the checkpoint to go on from: --resume CHECKPOINT'
+            )
+    cfg.load_from = checkpoint
+    cfg.resume = True
+
+
+def enable_amp(cfg: Config) -> None:
+    """Exchange the optimizer wrapper for one with mixed precision."""
+    wrapper = cfg.optim_wrapper
+    if wrapper.get('type', 'OptimWrapper') not in ('OptimWrapper', 'AmpOptimWrapper'):
+        raise ValueError(
+            f'--amp replaces an optim_wrapper of type OptimWrapper; '
+            f'{cfg.filename} has {wrapper.type}. Leave --amp out.'
+        )
+    if torch.cuda.is_available():
+        wrapper.type = 'AmpOptimWrapper'
+    else:
+        wrapper.type = 'Bf16OptimWrapper'
+        for gpu_setting in ('loss_scale', 'dtype'):
+            wrapper.pop(gpu_setting, None)
+    print_log(f'Mixed precision with {wrapper.type}')
+
+
+def enable_auto_scale_lr(cfg: Config) -> None:
+    """Let the runner scale the learning rate by the batch size."""
+    if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
+        raise ValueError(
+            f'--auto-scale-lr needs the batch size that the learning rate was made '
+            f'for: add auto_scale_lr=dict(base_batch_size=...) to {cfg.filename}'
+        )
+    cfg.auto_scale_lr.enable = True
+
+
+def main() -> None:
+    args = parse_args()
+    cfg = load_config(args)
+    if args.resume:
+        resume(cfg, args.resume)
+    if args.amp:
+        enable_amp(cfg)
+    if args.auto_scale_lr:
+        enable_auto_scale_lr(cfg)
+    strict = args.resume and cfg.get('resume')
+    hooks = [StrictCheckpointHook(cfg.load_from)] if strict else []
+    build_runner(cfg, hooks).train()
+
+
+if __name__ == '__main__':
+    main()
