@@ -40,6 +40,8 @@ def load_checkpoint(checkpoint: str | os.PathLike) -> tuple[dict[str, Tensor], d
             f'{path} cannot be read as a checkpoint of plain tensors: {error}. '
             'If it is a broken download, delete it and try again.'
         ) from error
+    if not isinstance(loaded, dict):
+        raise ValueError(f'{path} holds a {type(loaded).__name__}, not a checkpoint.')
     return loaded.get('state_dict', loaded), loaded.get('meta', {})
 
 

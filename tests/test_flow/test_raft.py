@@ -145,6 +145,9 @@ def test_bad_checkpoint_is_named(tmp_path):
     path.write_bytes(b'<html>not found</html>')
     with pytest.raises(ValueError, match='weights.pth cannot be read'):
         MMFlowEstimator('raft_small', str(path))
+    torch.save(torch.zeros(1), path)
+    with pytest.raises(ValueError, match='weights.pth holds a Tensor'):
+        MMFlowEstimator('raft_small', str(path))
     torch.save({'state_dict': {'encoder.conv1.weight': torch.zeros(1)}}, path)
     with pytest.raises(ValueError, match='(?s)weights.pth does not fit.*context'):
         MMFlowEstimator('raft_small', str(path))
