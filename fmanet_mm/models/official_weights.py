@@ -2,9 +2,14 @@
 
 import re
 from collections.abc import Mapping
+from os import PathLike
 
 import torch
+from mmagic.registry import MODELS
+from mmengine.config import Config
 from torch import Tensor
+
+from ..utils.checkpoint import load_checkpoint_file, save_checkpoint_file
 
 _RULES = {
     r'^feature_extractor\.0\.': 'extractor.conv_first.',
@@ -123,3 +128,59 @@ def _as_2d(weight: Tensor) -> Tensor:
     """Drop the frame dimension of a 1x3x3 or 1x1x1 convolution."""
     is_per_frame = weight.dim() == 5 and weight.size(2) == 1
     return weight.squeeze(2) if is_per_frame else weight
+
+
+def convert_files(
+    config: str | PathLike,
+    net_d_file: str | PathLike,
+    net_r_file: str | PathLike | None,
+    out: str | PathLike,
+    channel_order: str = 'rgb',
+) -> None:
+    """Turn the authors' files into a checkpoint; see ``convert_official.py``.
+
+    Args:
+        config (str | PathLike): Config whose model the weights must fit exactly.
+        net_d_file (str | PathLike): The authors' file with ``model_D_state_dict``.
+        net_r_file (str | PathLike, optional): With ``model_R_state_dict``.
+        out (str | PathLike): Checkpoint to write.
+        channel_order (str): What the converted network reads and writes: 'rgb', or
+            'bgr' as the authors' does.
+
+    Raises:
+        FileNotFoundError: If a file is missing.
+        ValueError: If a file is not one of the authors', or a parameter is missing,
+            left over or of another shape.
+    """
+    state_dict = _prefixed(
+        'net_d.', convert_net_d(_official_part(net_d_file, 'model_D_state_dict'))
+    )
+    if net_r_file:
+        state_dict |= _prefixed(
+            'net_r.', convert_net_r(_official_part(net_r_file, 'model_R_state_dict'))
+        )
+    model = MODELS.build(Config.fromfile(config).model)
+    try:
+        model.load_state_dict(state_dict)
+    except ValueError as error:
+        files = ' and '.join(str(file) for file in (net_d_file, net_r_file) if file)
+        raise ValueError(f'{files} with {config}: {error}') from error
+    if channel_order == 'rgb':
+        state_dict = reverse_colours(state_dict)
+    save_checkpoint_file(
+        dict(state_dict=state_dict, meta=dict(channel_order=channel_order)), out
+    )
+
+
+def _official_part(path: str | PathLike, key: str) -> dict[str, Tensor]:
+    checkpoint = load_checkpoint_file(path)
+    if key not in checkpoint:
+        raise ValueError(
+            f"{path} has no {key!r}, so it is not the authors' file; "
+            f'it has {sorted(map(str, checkpoint))[:5]}'
+        )
+    return checkpoint[key]
+
+
+def _prefixed(prefix: str, state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {prefix + name: weight for name, weight in state_dict.items()}

@@ -43,7 +43,9 @@ class ResidualDenseBlock(BaseModule):
             later = self.layers[i + 1 :]
             if later:
                 parts = self._convolve(outputs[i], begin, end, later)
-                sums[i + 1 :] = [a + b for a, b in zip(sums[i + 1 :], parts, strict=True)]
+                sums[i + 1 :] = [
+                    a + b for a, b in zip(sums[i + 1 :], parts, strict=True)
+                ]
         return self._fuse(x, torch.cat(outputs, dim=1))
 
     def _convolve(self, x: Tensor, begin: int, end: int, layers) -> tuple[Tensor, ...]:

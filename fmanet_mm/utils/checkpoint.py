@@ -65,3 +65,20 @@ def load_state_dict_file(
     """
     checkpoint = load_checkpoint_file(path, map_location)
     return checkpoint.get('state_dict', checkpoint)
+
+
+def save_checkpoint_file(checkpoint: dict, path: str | PathLike) -> None:
+    """Write a checkpoint so that ``path`` is whole whenever it exists.
+
+    Args:
+        checkpoint (dict): Tensors and plain values.
+        path (str | PathLike): File to write; its folder is made if need be.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + '.partial')
+    try:
+        torch.save(checkpoint, partial)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,9 @@
+import sys
+from pathlib import Path
+
+import torch
+from mmengine.registry import init_default_scope
+
+sys.path.insert(0, str(Path(__file__).parent))
+torch.set_num_threads(2)
+init_default_scope('mmagic')
