@@ -155,5 +155,5 @@ else
     check_machine "$VENV_PYTHON"
     install_all
 fi
-say "Ready after $SECONDS s, $(du -sh "$VENV" | cut -f1) in $VENV" \
+say "Ready after $SECONDS s, $(du -sh "$VENV" | cut -f1) in $VENV." \
     "To use it: source $VENV/bin/activate"

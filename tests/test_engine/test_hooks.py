@@ -1,0 +1,35 @@
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from fmanet_mm.engine import StrictCheckpointHook
+
+
+def compare(checkpoint):
+    runner = SimpleNamespace(model=torch.nn.Linear(2, 3))
+    StrictCheckpointHook('some.pth').after_load_checkpoint(runner, checkpoint)
+
+
+def test_fitting_weights_pass_bare_or_from_a_distributed_run():
+    weights = torch.nn.Linear(2, 3).state_dict()
+    compare(weights)
+    compare({'state_dict': weights, 'meta': {}})
+    compare({'state_dict': {f'module.{key}': w for key, w in weights.items()}})
+
+
+def test_each_kind_of_difference_is_listed():
+    weights = {'weight': torch.zeros(2, 2), 'extra': torch.zeros(1)}
+    with pytest.raises(ValueError) as error:
+        compare({'state_dict': weights})
+    assert (
+        'The weights in some.pth do not fit Linear: 1 missing (bias); '
+        '1 not known to the model (extra); '
+        '1 of another shape (weight (2, 2) instead of (3, 2)).'
+    ) in str(error.value)
+
+
+def test_long_lists_are_cut():
+    weights = {f'extra{i}': torch.zeros(1) for i in range(5)}
+    with pytest.raises(ValueError, match=r'5 not known .*\(extra0, extra1, extra2, ..'):
+        compare(torch.nn.Linear(2, 3).state_dict() | weights)
