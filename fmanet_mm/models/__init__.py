@@ -1,3 +1,4 @@
+from .bicubic import BicubicUpsampling
 from .data_preprocessor import VSRDBDataPreprocessor
 from .fgdf import FlowGuidedDynamicDownsampling, FlowGuidedDynamicUpsampling
 from .fmanet import FMANet
@@ -6,6 +7,7 @@ from .net_d import Degradation, NetD
 from .net_r import NetR, Restoration
 
 __all__ = [
+    'BicubicUpsampling',
     'Degradation',
     'FMANet',
     'FlowGuidedDynamicDownsampling',

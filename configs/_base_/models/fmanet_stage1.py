@@ -1,0 +1,28 @@
+# Stage 1: NetD of 3.2 M parameters learns the degradation (Section 3.6 of the paper).
+model = dict(
+    type='FMANet',
+    net_d=dict(
+        type='NetD',
+        channels=90,
+        kernel_size=20,
+        num_frames=3,
+        scale=4,
+        num_flows=9,
+        num_blocks=4,
+        num_attention_blocks=2,
+        num_heads=6,
+    ),
+    losses=dict(
+        recon=dict(type='L1Loss', loss_weight=1.0),
+        hr_warp=dict(type='L1Loss', loss_weight=0.1),
+        flow=dict(type='L1Loss', loss_weight=1e-4),
+        ta_d=dict(type='L1Loss', loss_weight=0.1),
+    ),
+    data_preprocessor=dict(
+        type='VSRDBDataPreprocessor',
+        mean=[0.0, 0.0, 0.0],
+        std=[255.0, 255.0, 255.0],
+        output_channel_order='RGB',
+        data_keys=['gt_img', 'img_sharp'],
+    ),
+)

@@ -1,0 +1,14 @@
+# As in the paper: 300K iterations a stage, the learning rate halved at 70, 85, 95 %.
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=300_000, val_interval=5000)
+val_cfg = dict(type='MultiValLoop')
+test_cfg = dict(type='MultiTestLoop')
+
+optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='Adam', lr=2e-4))
+param_scheduler = dict(
+    type='MultiStepLR',
+    by_epoch=False,
+    milestones=[210_000, 255_000, 285_000],
+    gamma=0.5,
+)
+# What --auto-scale-lr scales from: the global batch that lr belongs to.
+auto_scale_lr = dict(base_batch_size=8)
