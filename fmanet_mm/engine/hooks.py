@@ -1,5 +1,4 @@
 import os
-from collections.abc import Mapping
 from pathlib import Path
 
 import mmengine
@@ -8,6 +7,8 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
+
+from ..utils.checkpoint import describe_misfit
 
 
 class StrictCheckpointHook(Hook):
@@ -30,23 +31,17 @@ class StrictCheckpointHook(Hook):
             ValueError: If they differ; it lists the first of each kind.
         """
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        needed = _shapes(model.state_dict())
-        given = _shapes(checkpoint.get('state_dict', checkpoint))
-        problems = {
-            'missing': [key for key in needed if key not in given],
-            'not known to the model': [key for key in given if key not in needed],
-            'of another shape': [
-                f'{key} {given[key]} instead of {needed[key]}'
-                for key in needed
-                if key in given and given[key] != needed[key]
-            ],
+        given = {
+            name.removeprefix('module.'): value
+            for name, value in checkpoint.get('state_dict', checkpoint).items()
+            if isinstance(value, torch.Tensor)
         }
-        found = [f'{len(k)} {what} ({_first(k)})' for what, k in problems.items() if k]
-        if found:
+        misfit = describe_misfit(model.state_dict(), given)
+        if misfit:
             raise ValueError(
                 f'The weights in {self.name} do not fit {type(model).__name__}: '
-                f'{"; ".join(found)}. Use a checkpoint trained with this config '
-                '(the same stage and the same size of the network).'
+                f'{misfit}. Use a checkpoint trained with this config (the same stage '
+                'and the same size of the network).'
             )
 
 
@@ -68,15 +63,3 @@ class SaveMetricsHook(Hook):
         unfinished = self.path.with_name(f'.unfinished_{self.path.name}')
         mmengine.dump(metrics, unfinished)
         os.replace(unfinished, self.path)
-
-
-def _shapes(state_dict: Mapping) -> dict[str, tuple]:
-    return {
-        key.removeprefix('module.'): tuple(value.shape)
-        for key, value in state_dict.items()
-        if isinstance(value, torch.Tensor)
-    }
-
-
-def _first(names: list[str], count: int = 3) -> str:
-    return ', '.join(names[:count]) + (', ...' if len(names) > count else '')

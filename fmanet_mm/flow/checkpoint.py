@@ -1,13 +1,14 @@
 """Weights of flow networks, from a file or from the network."""
 
 import os
-import pickle
 from pathlib import Path
 from urllib.error import URLError
 from urllib.parse import urlparse
 
 import torch
 from torch import Tensor
+
+from ..utils.checkpoint import load_checkpoint_file
 
 
 def load_checkpoint(checkpoint: str | os.PathLike) -> tuple[dict[str, Tensor], dict]:
@@ -31,17 +32,7 @@ def load_checkpoint(checkpoint: str | os.PathLike) -> tuple[dict[str, Tensor], d
         path = _download(checkpoint)
     else:
         path = Path(checkpoint)
-    if not path.is_file():
-        raise FileNotFoundError(f'There is no RAFT checkpoint {path}.')
-    try:
-        loaded = torch.load(path, map_location='cpu', weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise ValueError(
-            f'{path} cannot be read as a checkpoint of plain tensors: {error}. '
-            'If it is a broken download, delete it and try again.'
-        ) from error
-    if not isinstance(loaded, dict):
-        raise ValueError(f'{path} holds a {type(loaded).__name__}, not a checkpoint.')
+    loaded = load_checkpoint_file(path)
     return loaded.get('state_dict', loaded), loaded.get('meta', {})
 
 

@@ -6,6 +6,7 @@ from mmagic.structures import DataSample
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
+from ..utils.checkpoint import describe_misfit
 from .layers import per_frame
 from .net_d import Degradation
 from .net_r import Restoration
@@ -234,26 +235,14 @@ class FMANet(BaseEditModel):
         MMagic and MMEngine load with ``strict=False`` and only warn.
         """
         given = {
-            name.removeprefix(prefix): value.shape
+            name.removeprefix(prefix): value
             for name, value in state_dict.items()
             if name.startswith(prefix)
         }
-        own = {name: value.shape for name, value in self.state_dict().items()}
-        problems = [
-            f'{title}: {", ".join(names[:3])}{" ..." if len(names) > 3 else ""}'
-            for title, names in (
-                ('missing', sorted(own.keys() - given.keys())),
-                ('unknown', sorted(given.keys() - own.keys())),
-                (
-                    'of another shape',
-                    sorted(k for k in own.keys() & given if own[k] != given[k]),
-                ),
-            )
-            if names
-        ]
-        if problems:
+        misfit = describe_misfit(self.state_dict(), given)
+        if misfit:
             raise ValueError(
-                f'the checkpoint does not fit this model: {"; ".join(problems)}. '
+                f'the checkpoint does not fit this model: {misfit}. '
                 + self._stage_hint(given)
             )
         super()._load_from_state_dict(state_dict, prefix, *args)

@@ -1,6 +1,7 @@
 """Reading weights without running code."""
 
 import pickle
+from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 
@@ -19,6 +20,8 @@ _MMENGINE_GLOBALS = [
     np.dtypes.Float64DType,
     np.dtypes.Float32DType,
     np.dtypes.Int64DType,
+    # HistoryBuffer pickles bound methods of its class; they are not needed.
+    (lambda *_: None, 'builtins.getattr'),
 ]
 
 
@@ -82,3 +85,33 @@ def save_checkpoint_file(checkpoint: dict, path: str | PathLike) -> None:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def describe_misfit(
+    needed: Mapping[str, Tensor], given: Mapping[str, Tensor], count: int = 3
+) -> str:
+    """Say how weights differ from those that a model needs.
+
+    Args:
+        needed (Mapping[str, Tensor]): The model's state dict.
+        given (Mapping[str, Tensor]): Weights to be loaded.
+        count (int): How many names of each kind to list.
+
+    Returns:
+        str: Missing, unknown and misshapen names; empty if the weights fit.
+    """
+    kinds = {
+        'missing': [name for name in needed if name not in given],
+        'not known to the model': [name for name in given if name not in needed],
+        'of another shape': [
+            f'{name} {tuple(given[name].shape)} instead of {tuple(value.shape)}'
+            for name, value in needed.items()
+            if name in given and given[name].shape != value.shape
+        ],
+    }
+    return '; '.join(
+        f'{len(names)} {kind} ({", ".join(names[:count])}'
+        f'{", ..." if len(names) > count else ""})'
+        for kind, names in kinds.items()
+        if names
+    )

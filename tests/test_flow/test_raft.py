@@ -143,7 +143,7 @@ def test_bad_checkpoint_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match='weights.pth'):
         MMFlowEstimator('raft_small', str(path))
     path.write_bytes(b'<html>not found</html>')
-    with pytest.raises(ValueError, match='weights.pth cannot be read'):
+    with pytest.raises(ValueError, match='weights.pth is not a checkpoint'):
         MMFlowEstimator('raft_small', str(path))
     torch.save(torch.zeros(1), path)
     with pytest.raises(ValueError, match='weights.pth holds a Tensor'):

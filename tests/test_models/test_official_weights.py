@@ -75,9 +75,9 @@ def test_leftover_missing_and_misfit_are_refused(released, tmp_path):
     good = torch.load(files['D'], weights_only=True)[key]
     name = 'a_conv.0.weight'
     for bad, message in (
-        (good | {'extra.weight': torch.zeros(1)}, 'unknown: net_d.extra.weight'),
-        ({k: v for k, v in good.items() if k != name}, 'missing: net_d.anchor_head.0'),
-        (good | {name: good[name][:2]}, 'another shape: net_d.anchor_head.0'),
+        (good | {'extra.weight': torch.zeros(1)}, 'model .net_d.extra.weight'),
+        ({k: v for k, v in good.items() if k != name}, 'missing .net_d.anchor_head.0'),
+        (good | {name: good[name][:2]}, 'another shape .net_d.anchor_head.0'),
     ):
         torch.save({key: bad}, files['D'])
         with pytest.raises(ValueError, match=message) as error:
