@@ -1,5 +1,25 @@
 """VSRDB datasets and the transforms of their pipelines."""
 
-from .transforms import EstimateFlow
+from .gopro import GoProVSRDBDataset
+from .reds import REDSVSRDBDataset
+from .transforms import (
+    CheckScale,
+    EstimateFlow,
+    LoadFlow,
+    LoadFrames,
+    VSRDBRandomCrop,
+    VSRDBRandomFlip,
+)
+from .vsrdb import VSRDBDataset
 
-__all__ = ['EstimateFlow']
+__all__ = [
+    'CheckScale',
+    'EstimateFlow',
+    'GoProVSRDBDataset',
+    'LoadFlow',
+    'LoadFrames',
+    'REDSVSRDBDataset',
+    'VSRDBDataset',
+    'VSRDBRandomCrop',
+    'VSRDBRandomFlip',
+]

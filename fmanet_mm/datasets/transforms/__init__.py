@@ -1,5 +1,14 @@
 """Transforms that keep the frames of a window and their flow in step."""
 
 from .flow_estimation import EstimateFlow
+from .geometry import CheckScale, VSRDBRandomCrop, VSRDBRandomFlip
+from .loading import LoadFlow, LoadFrames
 
-__all__ = ['EstimateFlow']
+__all__ = [
+    'CheckScale',
+    'EstimateFlow',
+    'LoadFlow',
+    'LoadFrames',
+    'VSRDBRandomCrop',
+    'VSRDBRandomFlip',
+]

@@ -1,0 +1,37 @@
+# GoPro x4, test only: 1,111 frames in 11 clips, of which the first and the last of each
+# clip are left out. The sharp HR frames are those of the official tree, the blurry LR
+# ones a bicubic reduction of its blur.
+#
+# A config takes it besides a training set:
+#   _base_ = ['fmanet_stage2.py', '_base_/datasets/gopro.py']
+#   test_dataloader = [_base_.gopro_dataloader]
+#   test_evaluator = [_base_.gopro_evaluator]
+gopro_dataloader = dict(
+    batch_size=1,
+    num_workers=4,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='GoProVSRDBDataset',
+        data_root='data/GoPro',
+        data_prefix=dict(img='test_blur_bicubic/X4', gt='test/{clip}/sharp'),
+        num_input_frames=3,
+        num_output_frames=1,
+        test_mode=True,
+        pipeline=[
+            dict(type='LoadFrames', key='img'),
+            dict(type='LoadFrames', key='gt'),
+            dict(type='CheckScale', scale=4),
+            dict(
+                type='PackInputs',
+                meta_keys=['key', 'img_path', 'img_channel_order', 'gt_channel_order'],
+            ),
+        ],
+    ),
+)
+gopro_evaluator = dict(
+    type='Evaluator',
+    metrics=[
+        dict(type='PSNR', crop_border=4, prefix='GoPro'),
+        dict(type='SSIM', crop_border=4, prefix='GoPro'),
+    ],
+)

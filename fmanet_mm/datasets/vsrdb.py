@@ -1,0 +1,312 @@
+"""Windows of frames for joint video super-resolution and deblurring (VSRDB)."""
+
+import os
+from pathlib import PurePosixPath
+
+from mmagic.datasets import BasicFramesDataset
+
+from ..flow import flow_filename
+
+IMAGE_KINDS = ('img', 'gt', 'img_sharp')
+KINDS = (*IMAGE_KINDS, 'flow')
+BORDERS = ('exclude', 'replicate')
+
+
+class VSRDBDataset(BasicFramesDataset):
+    """One sample for every window of T consecutive frames of every clip.
+
+    A kind of data lies in a folder with a folder of PNG frames for every clip, found
+    by its own entry of ``data_prefix``:
+
+    - ``img``: blurry LR frames;
+    - ``gt``: sharp HR frames, optional;
+    - ``img_sharp``: sharp LR frames, optional;
+    - ``flow``: flow files as ``tools/generate_flow.py`` makes them, optional.
+
+    Where the frames are in a folder inside that of the clip, ``{clip}`` stands for the
+    clip's name, ``'test/{clip}/sharp'``.
+
+    All kinds of a clip are listed when the dataset is initialised, so that a gap is
+    found before training starts. A sample is a dict of ``key``, ``'<clip>/<centre
+    frame>'``, and for every kind ``<kind>_path``, a list of T paths in order of time.
+    Of flow these are files from the centre frame to the others, None for the centre
+    frame itself.
+
+    Subclasses set ``FRAME_DIGITS``, the number of digits that name a frame.
+
+    Args:
+        data_prefix (dict): Folders by kind, below ``data_root``; at least ``img``.
+        data_root (str): Root of the set.
+        ann_file (str): File below ``data_root`` with a line ``<clip> <number of
+            frames>``, or just ``<clip>``, for each clip to take. By default all
+            clips that have a folder are taken.
+        num_input_frames (int): Frames of a window, T; odd, at least 3.
+        num_output_frames (int, optional): 1 to give of ``gt`` only the path of the
+            centre frame, as a str. By default all T.
+        border (str): ``'exclude'`` leaves out the windows that reach beyond the ends
+            of their clip, as published; ``'replicate'`` fills them by repeating the
+            end frames.
+        **kwargs: ``pipeline``, ``test_mode``, ``indices``, ``lazy_init`` and the other
+            arguments of MMEngine's ``BaseDataset``.
+
+    Raises:
+        FileNotFoundError: If a folder, a frame, a flow file or the annotation file is
+            missing.
+        ValueError: If an argument is out of range, the annotation is malformed or
+            contradicts the folders, a frame is misnamed, or a clip is too short.
+    """
+
+    METAINFO = dict(dataset_type='vsrdb', task_name='vsrdb')
+    FRAME_DIGITS: int
+
+    def __init__(
+        self,
+        data_prefix: dict,
+        data_root: str = '',
+        ann_file: str = '',
+        num_input_frames: int = 3,
+        num_output_frames: int | None = None,
+        border: str = 'exclude',
+        **kwargs,
+    ) -> None:
+        if num_input_frames < 3 or num_input_frames % 2 == 0:
+            raise ValueError(
+                f'num_input_frames must be odd and at least 3, got {num_input_frames}.'
+            )
+        if num_output_frames not in (None, 1, num_input_frames):
+            raise ValueError(
+                'num_output_frames must be 1, or num_input_frames '
+                f'({num_input_frames}), got {num_output_frames}.'
+            )
+        if border not in BORDERS:
+            raise ValueError(f'border must be one of {BORDERS}, got {border!r}.')
+        if 'img' not in data_prefix or not set(data_prefix) <= set(KINDS):
+            raise ValueError(
+                f"data_prefix must have 'img' and may have {KINDS[1:]}, got "
+                f'{tuple(data_prefix)}.'
+            )
+        self.border = border
+        super().__init__(
+            ann_file=ann_file,
+            data_root=data_root,
+            data_prefix=data_prefix,
+            num_input_frames=num_input_frames,
+            num_output_frames=num_output_frames,
+            filename_tmpl={},  # MMagic's default is one dict that all datasets share.
+            **kwargs,
+        )
+
+    def load_data_list(self) -> list[dict]:
+        """List the samples of all clips, see :class:`VSRDBDataset`."""
+        for kind in self._image_kinds():
+            if not self.file_backend.isdir(self._root(kind)):
+                raise FileNotFoundError(
+                    f'There is no data folder {self._root(kind)} '
+                    f'(data_prefix[{kind!r}]).'
+                )
+        clips = self.select_clips(self._find_clips())
+        if not clips:
+            raise FileNotFoundError(
+                f'There are no clips in {self.ann_file or self._root("img")}.'
+            )
+        return [
+            sample
+            for clip, length in clips.items()
+            for sample in self._load_clip(clip, length)
+        ]
+
+    def select_clips(self, clips: dict[str, int | None]) -> dict[str, int | None]:
+        """Choose among the clips found; here all are taken.
+
+        Args:
+            clips (dict[str, int | None]): Number of frames by name, None if the
+                annotation does not say.
+
+        Returns:
+            dict[str, int | None]: The clips to take.
+        """
+        return clips
+
+    def _find_clips(self) -> dict[str, int | None]:
+        if self.ann_file:
+            return read_annotation(self.ann_file)
+        names = {
+            name
+            for kind in self._image_kinds()
+            for name in self.file_backend.list_dir_or_file(
+                self._root(kind), list_file=False
+            )
+            if not name.startswith('.')
+        }
+        return dict.fromkeys(sorted(names))
+
+    def _load_clip(self, clip: str, length: int | None) -> list[dict]:
+        frames = self._find_frames(clip)
+        if length is not None and len(frames) != length:
+            raise ValueError(
+                f'Clip {clip} has {len(frames)} frames in '
+                f'{self._clip_folder("img", clip)}, but {self.ann_file} says {length}.'
+            )
+        windows = self._windows(len(frames))
+        if not windows:
+            raise ValueError(
+                f'Clip {clip} in {self._clip_folder("img", clip)} has {len(frames)} '
+                f'frames, fewer than the {self.num_input_frames} of a window. Leave it '
+                "out of the annotation file, or pad with border='replicate'."
+            )
+        paths = {
+            kind: [self._frame_path(kind, clip, frame) for frame in frames]
+            for kind in self._image_kinds()
+        }
+        samples = []
+        for window in windows:
+            centre = window[len(window) // 2]
+            sample = dict(key=f'{clip}/{frames[centre]}')
+            for kind in paths:
+                sample[f'{kind}_path'] = [paths[kind][index] for index in window]
+            if self.num_output_frames == 1 and 'gt' in paths:
+                sample['gt_path'] = paths['gt'][centre]
+            if 'flow' in self.data_prefix:
+                sample['flow_path'] = [
+                    self._flow_path(clip, frames[centre], frames[index])
+                    if index != centre
+                    else None
+                    for index in window
+                ]
+            samples.append(sample)
+        if 'flow' in self.data_prefix:
+            self._check_flow(clip, samples)
+        return samples
+
+    def _windows(self, length: int) -> list[list[int]]:
+        """Frame indices of the windows of a clip, centre by centre."""
+        reach = self.num_input_frames // 2
+        skipped = reach if self.border == 'exclude' else 0
+        return [
+            [
+                min(max(index, 0), length - 1)
+                for index in range(centre - reach, centre + reach + 1)
+            ]
+            for centre in range(skipped, length - skipped)
+        ]
+
+    def _find_frames(self, clip: str) -> list[str]:
+        """Stems of the frames of a clip, which are the same in all kinds."""
+        found = {kind: self._list_frames(kind, clip) for kind in self._image_kinds()}
+        union = set().union(*found.values())
+        first, last = int(min(union)), int(max(union))
+        for kind, stems in found.items():
+            for number in range(first, last + 1):
+                stem = f'{number:0{self.FRAME_DIGITS}d}'
+                if stem not in stems:
+                    raise FileNotFoundError(
+                        f'Frame {self._frame_path(kind, clip, stem)} is missing; '
+                        f'{min(union)}.png to {max(union)}.png are expected.'
+                    )
+        return sorted(union)
+
+    def _list_frames(self, kind: str, clip: str) -> set[str]:
+        folder = self._clip_folder(kind, clip)
+        if not self.file_backend.isdir(folder):
+            raise FileNotFoundError(
+                f'Clip {clip} has no folder {folder} (data_prefix[{kind!r}]).'
+            )
+        stems = set()
+        for name in self.file_backend.list_dir_or_file(
+            folder, list_dir=False, suffix='.png'
+        ):
+            stem = name.removesuffix('.png')
+            if not stem.isdecimal() or len(stem) != self.FRAME_DIGITS:
+                raise ValueError(
+                    f'Frame {os.path.join(folder, name)} must be named by a number of '
+                    f'{self.FRAME_DIGITS} digits for {type(self).__name__}.'
+                )
+            stems.add(stem)
+        if not stems:
+            raise FileNotFoundError(f'There are no PNG frames in {folder}.')
+        return stems
+
+    def _check_flow(self, clip: str, samples: list[dict]) -> None:
+        folder = self._clip_folder('flow', clip)
+        present = set()
+        if self.file_backend.isdir(folder):
+            names = self.file_backend.list_dir_or_file(
+                folder, list_dir=False, suffix='.npy'
+            )
+            present = {os.path.join(folder, name) for name in names}
+        needed = {path for sample in samples for path in sample['flow_path'] if path}
+        missing = sorted(needed - present)
+        if missing:
+            raise FileNotFoundError(
+                f'{len(missing)} of {len(needed)} flow files of clip {clip} are '
+                f'missing, the first is {missing[0]}. Make them with\n'
+                f'  {self._flow_command()}'
+            )
+
+    def _flow_command(self) -> str:
+        root = self.data_root or '.'
+        sharp = '<folder of the sharp LR frames>'
+        if 'img_sharp' in self.data_prefix:
+            sharp = os.path.relpath(self._root('img_sharp'), root)
+        return (
+            f'python tools/generate_flow.py --data-root {root} --sharp-lr {sharp} '
+            f'--out {os.path.relpath(self._root("flow"), root)} '
+            f'--num-frames {self.num_input_frames}'
+        )
+
+    def _image_kinds(self) -> list[str]:
+        return [kind for kind in IMAGE_KINDS if kind in self.data_prefix]
+
+    def _root(self, kind: str) -> str:
+        """The folder that holds the clips."""
+        return self.data_prefix[kind].partition('{clip}')[0]
+
+    def _clip_folder(self, kind: str, clip: str) -> str:
+        root, _, inside = self.data_prefix[kind].partition('{clip}')
+        return os.path.join(root, clip + inside)
+
+    def _frame_path(self, kind: str, clip: str, frame: str) -> str:
+        return os.path.join(self._clip_folder(kind, clip), f'{frame}.png')
+
+    def _flow_path(self, clip: str, centre: str, other: str) -> str:
+        return os.path.join(
+            self._clip_folder('flow', clip), flow_filename(centre, other)
+        )
+
+
+def read_annotation(ann_file: str) -> dict[str, int | None]:
+    """Read which clips a set has.
+
+    Args:
+        ann_file (str): File with a line ``<clip> <number of frames>``, or just
+            ``<clip>``, for each clip.
+
+    Returns:
+        dict[str, int | None]: Number of frames by clip, None where it is not given.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If a line is malformed, leaves the folder of the clips, or repeats
+            a clip.
+    """
+    if not os.path.isfile(ann_file):
+        raise FileNotFoundError(f'There is no annotation file {ann_file}.')
+    clips = {}
+    with open(ann_file, encoding='utf-8') as file:
+        lines = file.read().splitlines()
+    for number, line in enumerate(lines, start=1):
+        words = line.rsplit(maxsplit=1)
+        if not words:
+            continue
+        clip, length = words[0].strip(), words[1:]
+        path = PurePosixPath(clip)
+        inside = path.parts and not path.is_absolute() and '..' not in path.parts
+        if not inside or not all(map(str.isdecimal, length)):
+            raise ValueError(
+                f'{ann_file}, line {number} must be "<clip> <number of frames>" or '
+                f'"<clip>", a folder below that of the kind, got {line!r}.'
+            )
+        if clip in clips:
+            raise ValueError(f'{ann_file}, line {number} repeats clip {clip}.')
+        clips[clip] = int(length[0]) if length else None
+    return clips
