@@ -1,0 +1,77 @@
+"""Make a VSRDB set in the layout of REDS from videos of a high frame rate.
+
+From 240 to 30 frames a second:
+
+    python tools/dataset_converters/video_to_vsrdb.py *.mp4 --out data/own \
+        --sub-frames 7 --stride 8 --held-out 0.1
+"""
+
+import argparse
+from pathlib import Path
+
+from fmanet_mm.datasets.video_to_vsrdb import VSRDBRecipe, convert_videos
+
+
+class HelpFormatter(
+    argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter
+):
+    """Keeps the example above as it is and tells the defaults."""
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
+    parser.add_argument(
+        'sources', nargs='+', type=Path, help='video files and folders of frames'
+    )
+    parser.add_argument('--out', type=Path, required=True, help='folder of the set')
+    parser.add_argument(
+        '--sub-frames',
+        type=int,
+        required=True,
+        metavar='N',
+        help='source frames that a blurry frame is the average of, odd',
+    )
+    parser.add_argument(
+        '--stride',
+        type=int,
+        help='source frames from one frame of the set to the next (None: N)',
+    )
+    parser.add_argument(
+        '--linear-light',
+        action='store_true',
+        help='average light (sRGB decoded) instead of pixel values',
+    )
+    parser.add_argument('--scale', type=int, default=4, help='ratio of HR to LR size')
+    parser.add_argument(
+        '--downscale',
+        type=int,
+        default=1,
+        help='shrink the source so much first; for compressed or noisy video',
+    )
+    parser.add_argument(
+        '--clip-length', type=int, default=100, help='most frames in a clip'
+    )
+    parser.add_argument(
+        '--min-clip-length', type=int, default=3, help='fewest frames in a clip'
+    )
+    parser.add_argument(
+        '--held-out',
+        type=float,
+        default=0.0,
+        help='fraction of each source, its last part, that goes to the split val',
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = vars(parse_args())
+    sources, out = options.pop('sources'), options.pop('out')
+    clips = convert_videos(sources, out, VSRDBRecipe(**options))
+    for split in ('train', 'val'):
+        lengths = [clip.num_frames for clip in clips if clip.split == split]
+        print(f'{split}: {len(lengths)} clips, {sum(lengths)} frames')
+    print(f'The set is in {out}')
+
+
+if __name__ == '__main__':
+    main()
