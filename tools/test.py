@@ -26,7 +26,10 @@ def metric_file(name: str) -> str:
 def parse_args():
     parser = base_parser('Evaluate a checkpoint.')
     parser.add_argument(
-        'checkpoint', type=existing_file, help='checkpoint file or address'
+        'checkpoint',
+        nargs='?',
+        type=existing_file,
+        help='checkpoint file or address; needed unless the model has no weights',
     )
     parser.add_argument(
         '--out',
@@ -42,10 +45,16 @@ def main() -> None:
     cfg = load_config(args)
     cfg.load_from = args.checkpoint
     cfg.resume = False
-    hooks = [StrictCheckpointHook(args.checkpoint)]
+    hooks = [StrictCheckpointHook(args.checkpoint)] if args.checkpoint else []
     if args.out:
         hooks.append(SaveMetricsHook(args.out))
-    build_runner(cfg, hooks).test()
+    runner = build_runner(cfg, hooks)
+    if not args.checkpoint and any(True for _ in runner.model.parameters()):
+        raise ValueError(
+            f'{args.config} describes a model with weights, which would be random: '
+            'name a checkpoint (test.py CONFIG CHECKPOINT).'
+        )
+    runner.test()
 
 
 if __name__ == '__main__':

@@ -1,29 +1,22 @@
 # A small set in the layout of REDS below data/mini, as made from any video by
-# tools/dataset_converters/video_to_vsrdb.py, with its flow.
-_base_ = 'reds.py'
-
-train_dataloader = dict(
-    dataset=dict(
-        _delete_=True,
-        type='REDSVSRDBDataset',
-        data_root='data/mini',
-        ann_file='train.txt',
-        data_prefix=dict(
-            img='train_blur_bicubic/X4',
-            gt='train_sharp',
-            img_sharp='train_sharp_bicubic/X4',
-            flow='train_flow/X4',
-        ),
-        num_input_frames=3,
-        pipeline=_base_.train_pipeline,
-    )
+# tools/dataset_converters/video_to_vsrdb.py, with its flow. A config takes it in place
+# of REDS, see fmanet_stage1_mini.py.
+mini_train_dataset = dict(
+    _delete_=True,
+    type='REDSVSRDBDataset',
+    data_root='data/mini',
+    ann_file='train.txt',
+    data_prefix=dict(
+        img='train_blur_bicubic/X4',
+        gt='train_sharp',
+        img_sharp='train_sharp_bicubic/X4',
+        flow='train_flow/X4',
+    ),
+    num_input_frames=3,
 )
-val_dataloader = dict(
-    dataset=dict(
-        subset='all',
-        data_root='data/mini',
-        ann_file='val.txt',
-        data_prefix=dict(img='val_blur_bicubic/X4', gt='val_sharp'),
-    )
+mini_val_dataset = dict(
+    subset='all',
+    data_root='data/mini',
+    ann_file='val.txt',
+    data_prefix=dict(img='val_blur_bicubic/X4', gt='val_sharp'),
 )
-test_dataloader = val_dataloader

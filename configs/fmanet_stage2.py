@@ -1,0 +1,45 @@
+# Stage 2 on REDS: NetR is added, 9.8 M parameters in all, and both nets are trained;
+# the losses of stage 1 go on at a tenth of their weights.
+_base_ = 'fmanet_stage1.py'
+
+model = dict(
+    net_d=dict(
+        init_cfg=dict(
+            type='StrictPretrained',
+            checkpoint='work_dirs/fmanet_stage1/iter_300000.pth',
+            prefix='net_d.',
+        )
+    ),
+    net_r=dict(
+        type='NetR',
+        channels=90,
+        kernel_size=5,
+        degradation_kernel_size=20,
+        num_frames=3,
+        scale=4,
+        num_flows=9,
+        num_blocks=4,
+        num_attention_blocks=2,
+        num_heads=6,
+    ),
+    losses=dict(
+        recon=dict(loss_weight=0.1),
+        hr_warp=dict(loss_weight=0.01),
+        flow=dict(loss_weight=1e-5),
+        ta_d=dict(loss_weight=0.01),
+        restoration=dict(type='L1Loss', loss_weight=1.0),
+        lr_warp=dict(type='L1Loss', loss_weight=0.1),
+        ta_r=dict(type='L1Loss', loss_weight=0.1),
+    ),
+)
+
+# Validation: the restored frame against the sharp HR centre frame, as published.
+val_dataloader = dict(dataset=dict(num_output_frames=1))
+test_dataloader = val_dataloader
+val_evaluator = dict(
+    metrics=[
+        dict(type='PSNR', crop_border=4),
+        dict(type='SSIM', crop_border=4),
+    ]
+)
+test_evaluator = val_evaluator

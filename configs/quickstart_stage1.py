@@ -1,0 +1,11 @@
+# The quick start's stage 1.
+_base_ = ['fmanet_stage1_mini.py', '_base_/quickstart.py']
+
+model = dict(net_d=dict(kernel_size=_base_.tiny_degradation_kernel, **_base_.tiny_net))
+train_pipeline = _base_.train_pipeline
+train_pipeline[4].patch_size = 32
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline), **_base_.quick_loading)
+train_cfg = dict(max_iters=200, val_interval=200)
+param_scheduler = dict(milestones=[140, 170, 190])
+optim_wrapper = dict(optimizer=_base_.quick_optimizer)
+default_hooks = _base_.quick_logging

@@ -1,0 +1,42 @@
+"""Draw what a stage-2 network does with one frame of its test set.
+
+python tools/analysis_tools/draw_comparison.py CONFIG CHECKPOINT OUT.png
+"""
+
+import argparse
+
+from mmagic.apis import init_model
+from mmagic.registry import DATASETS
+from mmengine.config import Config
+
+import fmanet_mm  # noqa: F401
+from fmanet_mm.visualization import draw_comparison
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('config', help='config file of stage 2')
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('out', help='PNG to write')
+    parser.add_argument(
+        '--index', type=int, help='which window of the test set (default: the middle)'
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    config = Config.fromfile(args.config)
+    model = init_model(config, args.checkpoint, device='cpu')
+    dataset = DATASETS.build(config.test_dataloader.dataset)
+    index = len(dataset) // 2 if args.index is None else args.index
+    sample = dataset[index]
+    window, truth = sample['inputs'] / 255, sample['data_samples'].gt_img / 255
+    draw_comparison(model, window, truth, args.out)
+    print(f'{dataset.get_data_info(index)["key"]} is drawn in {args.out}')
+
+
+if __name__ == '__main__':
+    main()
