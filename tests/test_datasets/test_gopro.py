@@ -25,7 +25,9 @@ def gopro(vsrdb_set):
 
 
 def load(gopro, **kwargs):
-    return GoProVSRDBDataset(data_root=str(gopro.root), data_prefix=PREFIX, **kwargs)
+    return GoProVSRDBDataset(
+        data_root=str(gopro.root), data_prefix=PREFIX, serialize_data=False, **kwargs
+    )
 
 
 def test_sharp_frames_in_the_official_tree(gopro):

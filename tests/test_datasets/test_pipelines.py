@@ -38,13 +38,6 @@ PREPROCESSOR = dict(
     output_channel_order='RGB',
     data_keys=['gt_img', 'img_sharp'],
 )
-# What stage 2 changes in the config of stage 1.
-STAGE_2 = dict(
-    val_dataloader=dict(dataset=dict(num_output_frames=1)),
-    val_evaluator=dict(
-        metrics=[dict(type='PSNR', crop_border=4), dict(type='SSIM', crop_border=4)]
-    ),
-)
 
 
 @pytest.fixture(scope='module')
@@ -61,17 +54,20 @@ def reds(tmp_path_factory, make_vsrdb_set):
 
 
 def load_config(name, root):
-    """Config of a set whose data lies below ``root``."""
-    config = Config.fromfile(config_root() / f'_base_/datasets/{name}.py')
-    for loader in (value for key, value in config.items() if 'dataloader' in key):
+    """A config whose data lies below ``root``, with small patches and no workers."""
+    config = Config.fromfile(config_root() / f'{name}.py')
+    for split in ('train', 'val', 'test'):
+        loader = config[f'{split}_dataloader']
+        if loader is None:
+            continue
+        loader.num_workers = 0
+        loader.pop('persistent_workers', None)
         for dataset in loader.dataset.get('datasets', [loader.dataset]):
             dataset.data_root = str(root)
             for step in dataset.pipeline:
                 if step.type == 'VSRDBRandomCrop':
                     assert (step.patch_size, step.scale) == (64, 4)
                     step.patch_size = PATCH
-        loader.num_workers = 0
-        loader.pop('persistent_workers', None)
     return config
 
 
@@ -112,7 +108,7 @@ class Recorder(Hook):
 
 def test_training_sample_is_what_the_files_hold(reds, read_rgb):
     """Whole frames, without crop and flip."""
-    config = load_config('reds', reds).train_dataloader.dataset.datasets[0]
+    config = load_config('fmanet_stage1', reds).train_dataloader.dataset.datasets[0]
     config.pipeline = [
         step for step in config.pipeline if not step.type.startswith('VSRDBRandom')
     ]
@@ -165,7 +161,7 @@ def find_patch(sample, image):
 
 
 def test_training_batch_of_two_workers(reds, read_rgb):
-    config = load_config('reds', reds).train_dataloader
+    config = load_config('fmanet_stage1', reds).train_dataloader
     config.num_workers = 2
     loader = Runner.build_dataloader(config, seed=0)
     assert len(loader.dataset) == 3
@@ -210,7 +206,7 @@ def test_training_batch_of_two_workers(reds, read_rgb):
 
 
 def test_stage_1_validates_on_blurry_frames(reds, tmp_path):
-    config = load_config('reds', reds)
+    config = load_config('fmanet_stage1', reds)
     recorder = Recorder()
     run_loop(config, fmanet(), recorder, tmp_path)
 
@@ -248,8 +244,7 @@ def run_loop(config, model, recorder, work_dir, mode='val'):
 
 
 def test_stage_2_measures_the_centre_frame(reds):
-    config = load_config('reds', reds)
-    config.merge_from_dict(STAGE_2)
+    config = load_config('fmanet_stage2', reds)
     dataset = DATASETS.build(config.val_dataloader.dataset)
     data = preprocess(pseudo_collate([dataset[3]]), training=False)
     sample = data['data_samples']
@@ -279,14 +274,13 @@ def psnr_of(config, sample, prediction):
 
 
 def test_mini_set(reds, tmp_path):
-    config = load_config('mini', reds)
+    config = load_config('fmanet_stage2_mini', reds)
     loader = Runner.build_dataloader(config.train_dataloader, seed=0)
     assert [loader.dataset.get_data_info(i)['key'] for i in range(2)] == [
         '001/00000001',
         '001/00000002',
     ]
     assert next(iter(loader))['inputs'][0].shape == (3, 3, PATCH, PATCH)
-    config.merge_from_dict(STAGE_2)
     (sample,) = DATASETS.build(config.val_dataloader.dataset)
     assert sample['data_samples'].gt_path == f'{reds}/val_sharp/000/00000001.png'
 
@@ -297,9 +291,7 @@ def test_gopro(make_vsrdb_set, tmp_path):
     stems = [f'{number:06d}' for number in range(1, 6)]
     vsrdb_set.add_clip(clip, split='test', stems=stems, gt=f'test/{clip}/sharp')
 
-    config = load_config('gopro', vsrdb_set.root)
-    config.test_dataloader = [config.gopro_dataloader]
-    config.test_evaluator = [config.gopro_evaluator]
+    config = load_config('fmanet_stage2_gopro', vsrdb_set.root)
     recorder = Recorder()
     bicubic = dict(
         type='BaseEditModel',
@@ -319,7 +311,7 @@ def test_kind_of_another_size_stops_training(make_vsrdb_set, tmp_path, kind, siz
     for path in folder.iterdir():
         vsrdb_set.write_frame(path, hr=kind == 'gt', size=size)
     dataset = DATASETS.build(
-        load_config('reds', tmp_path).train_dataloader.dataset.datasets[0]
+        load_config('fmanet_stage1', tmp_path).train_dataloader.dataset.datasets[0]
     )
     with pytest.raises(ValueError, match=f"'{kind}' of 001/00000001"):
         dataset[0]
@@ -331,7 +323,9 @@ def test_sizes_are_checked_in_evaluation_too(make_vsrdb_set, tmp_path):
         vsrdb_set.add_clip(clip, length=3)
     for path in (tmp_path / 'train_sharp/011').iterdir():
         vsrdb_set.write_frame(path, hr=True, size=(8, 9))
-    dataset = DATASETS.build(load_config('reds', tmp_path).val_dataloader.dataset)
+    dataset = DATASETS.build(
+        load_config('fmanet_stage1', tmp_path).val_dataloader.dataset
+    )
     dataset[0]
     with pytest.raises(
         ValueError, match=r"'gt' of 011/00000001 .*\(32, 36\).*\(8, 8\)"

@@ -14,6 +14,7 @@ from fmanet_mm.datasets.vsrdb import read_annotation
 
 def load(vsrdb_set, split='train', **kwargs):
     kwargs.setdefault('data_prefix', vsrdb_set.prefix(split))
+    kwargs.setdefault('serialize_data', False)  # Quicker.
     return REDSVSRDBDataset(data_root=str(vsrdb_set.root), **kwargs)
 
 
@@ -236,7 +237,7 @@ def test_missing_flow_is_named_with_the_command(vsrdb_set):
         f'  python tools/generate_flow.py --data-root {vsrdb_set.root} --sharp-lr '
         'train_sharp_bicubic/X4 --out train_flow/X4 --num-frames 3'
     )
-    with pytest.raises(FileNotFoundError, match=r'(?s)8 of 8 flow .*--out train_flow/X2 '):
+    with pytest.raises(FileNotFoundError, match=r'8 of 8 .*flow/X2'):
         load(
             vsrdb_set,
             data_prefix=dict(img='train_blur_bicubic/X4', flow='train_flow/X2'),
@@ -262,12 +263,14 @@ def test_bad_arguments(vsrdb_set, arguments, error):
 
 def test_lazy_serialised_and_cut_like_any_dataset(vsrdb_set, tmp_path):
     expected = [*load(vsrdb_set)]
-    assert [*load(vsrdb_set, serialize_data=False)] == expected
-    assert [*load(vsrdb_set, indices=2)] == expected[:2]
+    assert [*load(vsrdb_set, serialize_data=True)] == expected
+    assert [*load(vsrdb_set, serialize_data=True, indices=2)] == expected[:2]
 
     lazy = REDSVSRDBDataset(data_prefix=vsrdb_set.prefix(), lazy_init=True)
     assert len(lazy.data_list) == 0
-    lazy = pickle.loads(pickle.dumps(load(vsrdb_set, lazy_init=True)))
+    lazy = pickle.loads(
+        pickle.dumps(load(vsrdb_set, lazy_init=True, serialize_data=True))
+    )
     lazy.full_init()
     copy = pickle.loads(pickle.dumps(lazy))
     vsrdb_set.root.rename(tmp_path / 'gone')

@@ -2,11 +2,9 @@
 # clip are left out. The sharp HR frames are those of the official tree, the blurry LR
 # ones a bicubic reduction of its blur.
 #
-# A config takes it besides a training set:
-#   _base_ = ['fmanet_stage2.py', '_base_/datasets/gopro.py']
-#   test_dataloader = [_base_.gopro_dataloader]
-#   test_evaluator = [_base_.gopro_evaluator]
+# A config takes it in place of REDS, see fmanet_stage2_gopro.py.
 gopro_dataloader = dict(
+    _delete_=True,
     batch_size=1,
     num_workers=4,
     sampler=dict(type='DefaultSampler', shuffle=False),
