@@ -1,4 +1,4 @@
-"""Make a VSRDB set in the layout of REDS from videos of a high frame rate.
+r"""Make a VSRDB set in the layout of REDS from videos of a high frame rate.
 
 From 240 to 30 frames a second:
 
@@ -23,18 +23,26 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         'sources', nargs='+', type=Path, help='video files and folders of frames'
     )
-    parser.add_argument('--out', type=Path, required=True, help='folder of the set')
+    parser.add_argument(
+        '--out',
+        type=Path,
+        required=True,
+        default=argparse.SUPPRESS,
+        help='folder of the set',
+    )
     parser.add_argument(
         '--sub-frames',
         type=int,
         required=True,
+        default=argparse.SUPPRESS,
         metavar='N',
         help='source frames that a blurry frame is the average of, odd',
     )
     parser.add_argument(
         '--stride',
         type=int,
-        help='source frames from one frame of the set to the next (None: N)',
+        default=argparse.SUPPRESS,
+        help='source frames from one frame of the set to the next (default: N)',
     )
     parser.add_argument(
         '--linear-light',
