@@ -1,6 +1,9 @@
 """FMA-Net for MMagic; importing this package registers its parts."""
 
-from . import datasets, engine, flow, models  # noqa: F401
+from . import apis, datasets, engine, flow, models  # noqa: F401
+from .apis import register_inferencer
 from .version import __version__
 
 __all__ = ['__version__']
+
+register_inferencer()

@@ -1,7 +1,9 @@
-from .reader import ImageFolderReader, VideoFileReader, open_frames
-from .writer import ImageFolderWriter, VideoFileWriter, open_writer
+from .reader import FrameReader, ImageFolderReader, VideoFileReader, open_frames
+from .writer import FrameWriter, ImageFolderWriter, VideoFileWriter, open_writer
 
 __all__ = [
+    'FrameReader',
+    'FrameWriter',
     'ImageFolderReader',
     'ImageFolderWriter',
     'VideoFileReader',

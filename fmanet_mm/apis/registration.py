@@ -1,0 +1,97 @@
+"""Making FMA-Net known to ``MMagicInferencer``."""
+
+import os
+from pathlib import Path
+
+import mmagic.apis.mmagic_inferencer as mmagic_inferencer
+import yaml
+from mmagic.apis import MMagicInferencer
+from mmagic.apis.inferencers import Inferencers
+from mmagic.registry import MODELS
+from mmengine import Config
+
+from ..models import FMANet
+from ..utils import config_root
+from .inferencer import FMANetInferencer
+
+MODEL_NAME = 'fmanet'
+
+
+class ModelAwareInferencers(Inferencers):
+    """MMagic's choice of an inferencer, which goes by the task, and FMA-Net's.
+
+    MMagic has one inferencer for every model of the task 'Video Super-Resolution'; a
+    config whose model is an :class:`FMANet` gets :class:`FMANetInferencer` instead,
+    with a task and without. All other models get MMagic's.
+
+    Args:
+        task (str, optional): MMagic's name of the task.
+        config (str | Config, optional): Model config or the path to it.
+        ckpt (str, optional): Path to the checkpoint.
+        device (str, optional): By default a GPU if there is one.
+        extra_parameters (dict, optional): Of the chosen inferencer.
+        seed (int): Seed of what is random.
+    """
+
+    def __init__(
+        self,
+        task: str | None = None,
+        config: str | Config | None = None,
+        ckpt: str | None = None,
+        device: str | None = None,
+        extra_parameters: dict | None = None,
+        seed: int = 2022,
+    ) -> None:
+        if _is_fmanet(config):
+            self.task = task
+            self.inferencer = FMANetInferencer(
+                config, ckpt, device, extra_parameters, seed
+            )
+        else:
+            super().__init__(task, config, ckpt, device, extra_parameters, seed)
+
+
+def register_inferencer() -> None:
+    """Let ``MMagicInferencer('fmanet')`` reach :class:`FMANetInferencer`.
+
+    MMagic 1.2 has no registry of inferencers: it reads the names of models from its own
+    configs and chooses the inferencer in a chain of ifs. So its table of names gets an
+    entry, and :class:`ModelAwareInferencers` takes the place of the chain in the
+    memory of this process; nothing that is installed is changed.
+    """
+    # Reads MMagic's own names, and would look for ours among its configs.
+    MMagicInferencer.init_inference_supported_models_cfg()
+    if MODEL_NAME not in MMagicInferencer.inference_supported_models:
+        MMagicInferencer.inference_supported_models.append(MODEL_NAME)
+    settings = yaml.safe_load((config_root() / 'metafile.yml').read_text())['Models']
+    MMagicInferencer.inference_supported_models_cfg[MODEL_NAME] = dict(
+        task=settings[0]['Results'][0]['Task'],
+        settings=[
+            setting | dict(Config=_as_mmagic_finds_it(setting['Config']))
+            for setting in settings
+        ],
+    )
+    mmagic_inferencer.Inferencers = ModelAwareInferencers
+
+
+def _as_mmagic_finds_it(config: str) -> str:
+    """Path of a config of ours, from the folder that MMagic looks for its own in.
+
+    MMagic drops what stands before 'configs' in a path, so an absolute one does not
+    survive.
+    """
+    package = Path(mmagic_inferencer.__file__).parents[1]
+    roots = (package.parent / 'configs', package / '.mim' / 'configs')
+    root = next(root for root in roots if root.is_dir())
+    target = config_root() / Path(config).relative_to('configs')
+    return os.path.join('configs', os.path.relpath(target, root.resolve()))
+
+
+def _is_fmanet(config: str | Config | None) -> bool:
+    if isinstance(config, str | os.PathLike) and Path(config).is_file():
+        config = Config.fromfile(config)
+    if not isinstance(config, dict | Config):
+        return False
+    model = config.get('model', {}).get('type')
+    model = MODELS.get(model) if isinstance(model, str) else model
+    return isinstance(model, type) and issubclass(model, FMANet)
