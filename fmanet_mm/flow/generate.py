@@ -3,7 +3,7 @@
 import json
 import os
 from functools import lru_cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NamedTuple
 
 import cv2
@@ -11,6 +11,7 @@ import numpy as np
 from mmagic.registry import MODELS
 from mmengine.utils import ProgressBar
 
+from ..utils.annotation import read_annotation
 from .io import flow_filename, load_flow, save_flow
 
 # Says in the flow folder how its files were made, so that runs are not mixed.
@@ -51,8 +52,8 @@ def generate_flow(
         dtype (str): ``'float16'`` or ``'float32'``.
         batch_size (int): Number of pairs estimated at once.
         device (str): Device of the estimator.
-        ann_file (str | PathLike, optional): Lines ``<clip> <number of frames>``, the
-            clips to treat. By default all.
+        ann_file (str | PathLike, optional): The clips to treat, see
+            :func:`fmanet_mm.utils.annotation.read_annotation`. By default all.
 
     Returns:
         int: Number of files written.
@@ -121,9 +122,9 @@ def find_clips(
         clips = {name: _find_frames(root / name) for name in names}
     else:
         clips = {}
-        for name, length in _read_annotation(Path(ann_file)).items():
+        for name, length in read_annotation(ann_file).items():
             clips[name] = _find_frames(root / name)
-            if len(clips[name]) != length:
+            if length not in (None, len(clips[name])):
                 raise ValueError(
                     f'{root / name} holds {len(clips[name])} frames, but {ann_file} '
                     f'says {length}.'
@@ -163,23 +164,6 @@ def read_frame(path: Path) -> np.ndarray:
     if image is None:
         raise ValueError(f'Frame {path} cannot be read as an image.')
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-
-
-def _read_annotation(ann_file: Path) -> dict[str, int]:
-    if not ann_file.is_file():
-        raise FileNotFoundError(f'There is no annotation file {ann_file}.')
-    clips = {}
-    for line in ann_file.read_text().splitlines():
-        name, _, length = line.strip().rpartition(' ')
-        if not line.strip():
-            continue
-        parts = PurePosixPath(name).parts
-        if not parts or not length.isdigit() or parts[0] == '/' or '..' in parts:
-            raise ValueError(
-                f'{ann_file}: a line must be "<clip> <number of frames>", got {line!r}.'
-            )
-        clips[name] = int(length)
-    return clips
 
 
 def _find_frames(folder: Path) -> list[Path]:

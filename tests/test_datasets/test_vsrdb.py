@@ -9,7 +9,7 @@ from mmagic.datasets import BasicFramesDataset
 from mmengine.fileio import LocalBackend
 
 from fmanet_mm.datasets import REDSVSRDBDataset
-from fmanet_mm.datasets.vsrdb import read_annotation
+from fmanet_mm.utils.annotation import read_annotation
 
 
 def load(vsrdb_set, split='train', **kwargs):

@@ -120,10 +120,12 @@ def test_annotation_chooses_the_clips(frames, out, tmp_path):
     ann_file.write_text('001 3\n')
     assert generate_flow(frames, out, DIS, ann_file=ann_file) == 4
     assert names(out) == ['001', INFO_FILE]
+    ann_file.write_text('001\n')
+    assert generate_flow(frames, out, DIS, ann_file=ann_file) == 0
 
     for line, error in (
         ('001 5', 'holds 3 frames.*says 5'),
-        ('001', 'must be "<clip>'),
+        ('001 3 x', 'must be "<clip>'),
         ('../001 3', 'must be "<clip>'),
         ('/001 3', 'must be "<clip>'),
     ):

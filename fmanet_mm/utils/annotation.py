@@ -1,0 +1,41 @@
+"""Annotation files: which clips a set has."""
+
+from os import PathLike
+from pathlib import Path, PurePosixPath
+
+
+def read_annotation(ann_file: str | PathLike) -> dict[str, int | None]:
+    """Read which clips a set has.
+
+    Args:
+        ann_file (str | PathLike): File with a line ``<clip> <number of frames>``, or
+            just ``<clip>``, for each clip.
+
+    Returns:
+        dict[str, int | None]: Number of frames by clip, None where it is not given.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If a line is malformed, leaves the folder of the clips, or repeats
+            a clip.
+    """
+    if not Path(ann_file).is_file():
+        raise FileNotFoundError(f'There is no annotation file {ann_file}.')
+    clips = {}
+    lines = Path(ann_file).read_text(encoding='utf-8').splitlines()
+    for number, line in enumerate(lines, start=1):
+        words = line.rsplit(maxsplit=1)
+        if not words:
+            continue
+        clip, length = words[0].strip(), words[1:]
+        path = PurePosixPath(clip)
+        inside = path.parts and not path.is_absolute() and '..' not in path.parts
+        if not inside or not all(map(str.isdecimal, length)):
+            raise ValueError(
+                f'{ann_file}, line {number} must be "<clip> <number of frames>" or '
+                f'"<clip>", a folder below that of the kind, got {line!r}.'
+            )
+        if clip in clips:
+            raise ValueError(f'{ann_file}, line {number} repeats clip {clip}.')
+        clips[clip] = int(length[0]) if length else None
+    return clips
