@@ -144,7 +144,7 @@ def test_linear_light(make_folder, tmp_path):
 
 
 def test_downscale_crop_and_scale(make_folder, out):
-    folder, frames = make_folder('a', 3, size=(103, 110))
+    folder, frames = make_folder('a', 3, size=(105, 111))
     recipe = VSRDBRecipe(3, scale=3, downscale=2, min_clip_length=1)
     convert_videos([folder], out, recipe)
     window = [bicubic_downsample(crop_to_multiple(frame, 6), 2) for frame in frames]
