@@ -1,3 +1,5 @@
+import functools
+import io
 import os
 import pickle
 from fractions import Fraction
@@ -8,6 +10,7 @@ import pytest
 import torch
 from mmagic.apis import MMagicInferencer, init_model
 from mmengine import Config
+from mmengine.utils import ProgressBar
 
 from fmanet_mm.apis import (
     FMANetInferencer,
@@ -83,10 +86,13 @@ def test_a_config_alone_is_enough(tmp_path, config_file, checkpoint, make_clip):
     assert os.listdir(tmp_path / 'out') == ['00000000.png']
 
 
-def test_shows_progress(tmp_path, inferencer, make_clip, capfd):
+def test_shows_progress(tmp_path, inferencer, make_clip, monkeypatch):
+    shown = io.StringIO()
+    bar = functools.partial(ProgressBar, file=shown)
+    monkeypatch.setattr('fmanet_mm.apis.inferencer.ProgressBar', bar)
     clip = make_clip('clip.mp4')
     inferencer.infer(video=clip, result_out_dir=str(tmp_path / 'out'))
-    assert '4/4' in capfd.readouterr().out
+    assert '4/4' in shown.getvalue()
 
 
 # extra_parameters
