@@ -10,9 +10,18 @@ import torch
 from mmengine.logging import HistoryBuffer
 from torch import Tensor
 
+
+class _LogHistory:
+    """Stands for MMEngine's ``HistoryBuffer``, the log of a training.
+
+    When that is unpickled it puts what the file says into its class, so that every
+    other log of the process would be computed by it.
+    """
+
+
 # What MMEngine's checkpoints hold besides tensors and plain Python values.
 _MMENGINE_GLOBALS = [
-    HistoryBuffer,
+    (_LogHistory, f'{HistoryBuffer.__module__}.{HistoryBuffer.__qualname__}'),
     np.ndarray,
     np.dtype,
     np.core.multiarray._reconstruct,
@@ -20,7 +29,7 @@ _MMENGINE_GLOBALS = [
     np.dtypes.Float64DType,
     np.dtypes.Float32DType,
     np.dtypes.Int64DType,
-    # HistoryBuffer pickles bound methods of its class; they are not needed.
+    # The log comes with the functions that evaluate it; they are not needed.
     (lambda *_: None, 'builtins.getattr'),
 ]
 

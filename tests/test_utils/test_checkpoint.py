@@ -19,6 +19,8 @@ def test_a_runners_checkpoint_can_be_read(tmp_path):
     )
     assert load_checkpoint_file(file)['meta'] == dict(iter=1)
     assert torch.equal(load_state_dict_file(file)['weight'], weights['weight'])
+    # Reading a checkpoint in the middle of a training leaves its log alone.
+    assert hub.get_scalar('train/loss').statistics('mean') == 0.5
 
 
 def test_a_bare_state_dict_can_be_read(tmp_path):
