@@ -1,12 +1,22 @@
 """Iterative feature refinement with multi-attention (FRMA), Fig. 3 of the paper."""
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from ..ops import multi_flow_warp
-from .layers import NEGATIVE_SLOPE, FrameFusion, conv3x3, per_frame
+from ..ops import frame_rows, split_groups, warp_groups
+from .layers import (
+    FrameFusion,
+    LeanModule,
+    activate,
+    channels_last,
+    conv3x3,
+    per_frame,
+)
 from .multi_attention import MultiAttentionBlock
 from .rdb import ResidualDenseBlock
 
@@ -34,11 +44,12 @@ class FlowMaskUpdate(BaseModule):
         for_centre, for_frames = self.conv_in.weight.tensor_split((self.channels,), 1)
         from_centre = F.conv2d(centre, for_centre, padding=1)
         from_frames = F.conv2d(frames.flatten(0, 1), for_frames, padding=1)
-        hidden = from_centre.unsqueeze(1) + from_frames.unflatten(0, frames.shape[:2])
-        return per_frame(self.conv_out, F.leaky_relu(hidden, NEGATIVE_SLOPE))
+        hidden = from_frames.unflatten(0, frames.shape[:2])
+        hidden += from_centre.unsqueeze(1)
+        return per_frame(self.conv_out, activate(hidden))
 
 
-class FRMABlock(BaseModule):
+class FRMABlock(LeanModule):
     """Refines a frame's feature, then a window's flow-mask pairs and warped feature.
 
     :meth:`encode` needs a single frame and can be kept between windows;
@@ -82,9 +93,10 @@ class FRMABlock(BaseModule):
             self.kernel_rdb = ResidualDenseBlock(channels, **rdb)
             self.kernel_fusion = FrameFusion(channels, num_frames)
         self.degradation_aware = degradation_aware
+        self.num_flows = num_flows
         self.attention_blocks = nn.ModuleList(
             MultiAttentionBlock(
-                channels, degradation_aware=degradation_aware, **attention
+                degradation_aware=degradation_aware, channels=channels, **attention
             )
             for _ in range(num_attention_blocks)
         )
@@ -115,29 +127,58 @@ class FRMABlock(BaseModule):
         Returns:
             tuple[Tensor]: The new ``flow_masks`` and ``warped``.
         """
-        flow_masks = self._update_flow(feature, centre, flow_masks)
-        frames = _warp_frames(feature, flow_masks)
-        warped = self.warped_fusion(frames.to(feature.dtype), warped)
+        groups = split_groups(feature.flatten(0, 1), self.num_flows)
+        rows = frame_rows(feature)
+        warp = partial(_warp_frames, groups, feature.dtype)
+        flow_masks = self._update_flow(feature, centre, flow_masks, warp, rows)
+        warped = self._update_warped(flow_masks, warped, warp, rows)
+        del groups, warp
         guides = dict(centre=centre)
         if self.degradation_aware:
-            guides['degradation'] = self.kernel_fusion(
-                per_frame(self.kernel_rdb, kernels)
+            guides['degradation'] = self.run_local(
+                self._fuse_kernels, kernels, halo=len(self.kernel_rdb.layers)
             )
         for block in self.attention_blocks:
             warped = block(warped, **guides)
         return flow_masks, warped
 
     def _update_flow(
-        self, feature: Tensor, centre: Tensor, flow_masks: Tensor | None
+        self,
+        feature: Tensor,
+        centre: Tensor,
+        flow_masks: Tensor | None,
+        warp: Callable[[Tensor, Tensor], Tensor],
+        rows: Tensor,
     ) -> Tensor:
         if flow_masks is None:
-            return self.flow_update(centre, feature)
-        frames = _warp_frames(feature, flow_masks).to(feature.dtype)
-        return flow_masks + self.flow_update(
-            centre, torch.cat((flow_masks.to(feature.dtype), frames), dim=2)
-        )
+            return self.run_local(self.flow_update, centre, feature, halo=2)
+
+        def update(flow_masks: Tensor, centre: Tensor, rows: Tensor) -> Tensor:
+            frames = torch.cat((flow_masks, warp(flow_masks, rows)), dim=2)
+            return flow_masks + self.flow_update(centre, channels_last(frames))
+
+        return self.run_local(update, flow_masks, centre, rows, halo=2)
+
+    def _update_warped(
+        self,
+        flow_masks: Tensor,
+        warped: Tensor | None,
+        warp: Callable[[Tensor, Tensor], Tensor],
+        rows: Tensor,
+    ) -> Tensor:
+        def fuse(flow_masks: Tensor, rows: Tensor, *warped: Tensor) -> Tensor:
+            return self.warped_fusion(channels_last(warp(flow_masks, rows)), *warped)
+
+        carry = () if warped is None else (warped,)
+        return self.run_local(fuse, flow_masks, rows, *carry, halo=0)
+
+    def _fuse_kernels(self, kernels: Tensor) -> Tensor:
+        return self.kernel_fusion(per_frame(self.kernel_rdb.compute, kernels))
 
 
-def _warp_frames(feature: Tensor, flow_masks: Tensor) -> Tensor:
-    warped = multi_flow_warp(feature.flatten(0, 1), flow_masks.flatten(0, 1))
-    return warped.unflatten(0, feature.shape[:2])
+def _warp_frames(
+    groups: Tensor, dtype: torch.dtype, flow_masks: Tensor, rows: Tensor
+) -> Tensor:
+    """Warp all frames by their flow-mask pairs (N, T, 3n, H, W)."""
+    warped = warp_groups(groups, flow_masks.flatten(0, 1), rows)
+    return warped.unflatten(0, flow_masks.shape[:2]).to(dtype)

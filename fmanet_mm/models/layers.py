@@ -1,12 +1,22 @@
 """Small pieces that several networks share."""
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
-from mmengine.model import Sequential
+from mmengine.model import BaseModule, Sequential
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from ..ops import by_strips
 
 NEGATIVE_SLOPE = 0.2
 """Slope of every LeakyReLU of FMA-Net."""
+
+
+def activate(x: Tensor) -> Tensor:
+    """The LeakyReLU of FMA-Net, in place."""
+    return F.leaky_relu(x, NEGATIVE_SLOPE, inplace=True)
 
 
 def conv3x3(in_channels: int, out_channels: int) -> nn.Conv2d:
@@ -23,9 +33,51 @@ def conv_pair(in_channels: int, hidden_channels: int, out_channels: int) -> Sequ
     )
 
 
-def per_frame(module: nn.Module, x: Tensor) -> Tensor:
+def per_frame(module: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """Apply a module of (N, C, H, W) to every frame of (N, T, C, H, W)."""
     return module(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+
+
+def channels_last(x: Tensor) -> Tensor:
+    """Lay (..., C, H, W) out pixel by pixel, as the 2-D convolutions like it."""
+    return x.movedim(-3, -1).contiguous().movedim(-1, -3)
+
+
+class LeanModule(BaseModule):
+    """A module that computes its large local functions with little memory.
+
+    Without gradients, on strips where :func:`~fmanet_mm.ops.strips` asks for them;
+    with gradients, checkpointed if asked for: only the inputs are kept and the rest
+    is computed again when the gradient is.
+
+    Attributes:
+        with_cp (bool): Whether to checkpoint.
+    """
+
+    with_cp: bool = False
+
+    def run_local(
+        self,
+        function: Callable[..., Tensor],
+        *inputs: Tensor,
+        halo: int,
+        scale: int = 1,
+        max_rows: int | None = None,
+    ) -> Tensor:
+        """Compute ``function(*inputs)``; see :func:`~fmanet_mm.ops.by_strips`."""
+        if not torch.is_grad_enabled():
+            return by_strips(
+                function, *inputs, halo=halo, scale=scale, max_rows=max_rows
+            )
+        return self.checkpointed(function, *inputs)
+
+    def checkpointed(self, function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+        """Compute ``function(*inputs)`` with gradients."""
+        if not self.with_cp:
+            return function(*inputs)
+        return checkpoint(
+            function, *inputs, use_reentrant=False, preserve_rng_state=False
+        )
 
 
 class FrameFusion(nn.Conv2d):
@@ -52,11 +104,13 @@ class FrameFusion(nn.Conv2d):
         """Fuse (N, T, C, H, W) and, if there is one, ``carry`` to (N, C, H, W)."""
         for_carry, for_frames = self.weight.tensor_split((self.carry_channels,), 1)
         weights = for_frames.unflatten(1, (-1, self.num_frames)).unbind(2)
-        fused = sum(
-            F.conv2d(frame, weight)
-            for frame, weight in zip(frames.unbind(1), weights, strict=True)
-        )
-        return fused if carry is None else fused + F.conv2d(carry, for_carry)
+        parts = list(zip(frames.unbind(1), weights, strict=True))
+        if carry is not None:
+            parts.append((carry, for_carry))
+        fused = F.conv2d(*parts[0])
+        for part in parts[1:]:
+            fused += F.conv2d(*part)
+        return fused
 
 
 class TemporalConv(nn.Conv3d):
@@ -70,14 +124,13 @@ class TemporalConv(nn.Conv3d):
 
     def forward(self, frames: Tensor) -> Tensor:
         """Convolve (N, T, C, H, W) to (N, T, C_out, H, W)."""
-        num_frames = frames.size(1)
-        weights = self.weight.unbind(2)
-        out = [
-            sum(
-                F.conv2d(frames[:, t + offset - 1], weights[offset], padding=1)
-                for offset in range(3)
-                if 0 <= t + offset - 1 < num_frames
-            )
-            for t in range(num_frames)
-        ]
-        return torch.stack(out, dim=1)
+        from_previous, from_same, from_next = self.weight.unbind(2)
+        out = self._convolve(frames, from_same)
+        if frames.size(1) > 1:
+            out[:, 1:] += self._convolve(frames[:, :-1], from_previous)
+            out[:, :-1] += self._convolve(frames[:, 1:], from_next)
+        return out
+
+    @staticmethod
+    def _convolve(frames: Tensor, weight: Tensor) -> Tensor:
+        return per_frame(lambda x: F.conv2d(x, weight, padding=1), frames)

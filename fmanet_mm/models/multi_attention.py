@@ -5,12 +5,20 @@ Restormer's MDTA, and the feed-forward network is Restormer's GDFN
 (arXiv 2111.09881).
 """
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from ..ops import split_rows
 from ..ops.precision import full_precision
+from ..ops.strips import Strip
+from .layers import LeanModule
+
+_EPS = 1e-12
+"""Least length that a query or key is divided by."""
 
 
 class ChannelLayerNorm(BaseModule):
@@ -60,19 +68,65 @@ class GuidedChannelAttention(BaseModule):
 
     def forward(self, feature: Tensor, guide: Tensor) -> Tensor:
         """Attend to ``feature`` (N, C, H, W) as ``guide`` (N, C, H, W) asks."""
-        query = self.query_depthwise(self.query(guide))
-        key, value = self.key_value_depthwise(self.key_value(feature)).chunk(2, dim=1)
-        attention = self._attention(query, key)
-        out = attention.to(value.dtype) @ self._split_heads(value)
-        return self.project_out(out.flatten(1, 2).unflatten(2, feature.shape[-2:]))
+        return self.mix(feature, self.mixing(feature, guide))
 
-    def _attention(self, query: Tensor, key: Tensor) -> Tensor:
-        """softmax(q k^T * temperature), (N, heads, C/heads, C/heads)."""
-        with full_precision(query, key) as (query, key):
-            query = F.normalize(self._split_heads(query), dim=-1)
-            key = F.normalize(self._split_heads(key), dim=-1)
-            logits = query @ key.transpose(-2, -1) * self.temperature
-            return logits.softmax(dim=-1)
+    def mixing(
+        self,
+        feature: Tensor,
+        guide: Tensor,
+        norm: Callable[[Tensor], Tensor] = nn.Identity(),  # noqa: B008
+    ) -> Tensor:
+        """Attention and output projection as one matrix over the channels.
+
+        The attention needs nothing of the pixels but sums over all of them; they are
+        added up strip by strip.
+
+        Args:
+            feature (Tensor): (N, C, H, W).
+            guide (Tensor): (N, C, H, W).
+            norm (Callable): Applied to the feature first.
+
+        Returns:
+            Tensor: (N, C, C), output channel by value channel.
+        """
+        sums = [
+            self._pixel_sums(strip, feature, guide, norm)
+            for strip in split_rows(feature.size(-2), halo=1)
+        ]
+        products, queries, keys = (sum(parts) for parts in zip(*sums, strict=True))
+        with full_precision(products):
+            lengths = [
+                squares.clamp_min(_EPS**2).sqrt().unflatten(1, (self.num_heads, -1))
+                for squares in (queries, keys)
+            ]
+            logits = products / (lengths[0].unsqueeze(3) * lengths[1].unsqueeze(2))
+            attention = (logits * self.temperature).softmax(dim=-1)
+            project = self.project_out.weight.flatten(1)
+            project = project.unflatten(1, (self.num_heads, -1))
+            return torch.einsum('ohi,nhij->nohj', project, attention).flatten(2)
+
+    def mix(self, feature: Tensor, mixing: Tensor) -> Tensor:
+        """Mix the values of ``feature`` (N, C, H, W) by :meth:`mixing`."""
+        value = self._key_value(feature, slice(feature.size(1), None))
+        pixels = value.permute(0, 2, 3, 1).flatten(1, 2)
+        mixed = pixels @ mixing.to(pixels.dtype).mT
+        return mixed.unflatten(1, value.shape[2:]).permute(0, 3, 1, 2)
+
+    def _pixel_sums(
+        self, strip: Strip, feature: Tensor, guide: Tensor, norm: Callable
+    ) -> tuple[Tensor, ...]:
+        """q k^T, (N, heads, C/heads, C/heads), and the squared lengths, (N, C)."""
+        feature = norm(strip.read(feature))
+        query = self.query_depthwise(self.query(strip.read(guide)))
+        key = self._key_value(feature, slice(feature.size(1)))
+        with full_precision(strip.crop(query), strip.crop(key)) as (query, key):
+            product = self._split_heads(query) @ self._split_heads(key).mT
+            return product, query.square().sum((2, 3)), key.square().sum((2, 3))
+
+    def _key_value(self, feature: Tensor, part: slice) -> Tensor:
+        hidden = F.conv2d(feature, self.key_value.weight[part])
+        weight = self.key_value_depthwise.weight[part]
+        return F.conv2d(hidden, weight, padding=1, groups=hidden.size(1))
 
     def _split_heads(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, heads, C/heads, H*W)."""
@@ -97,46 +151,56 @@ class GatedFeedForward(BaseModule):
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to (N, C, H, W)."""
         gate, value = self.depthwise(self.project_in(x)).chunk(2, dim=1)
-        return self.project_out(F.gelu(gate) * value)
+        return self.project_out(F.gelu(gate).mul_(value))
 
 
-class MultiAttentionBlock(BaseModule):
+class AttentionHalf(LeanModule):
     """Attention and feed-forward, each normalised before and added after.
-
-    Centre-oriented attention asks what of the warped feature fits the centre frame;
-    in NetR, degradation-aware attention then asks what the degradation kernels say.
 
     Args:
         channels (int): C.
         num_heads (int): Attention heads.
         ffn_expansion (float): See :class:`GatedFeedForward`.
         norm_with_bias (bool): See :class:`ChannelLayerNorm`.
-        degradation_aware (bool): Whether the second half exists.
     """
 
     def __init__(
-        self,
-        channels: int,
-        num_heads: int,
-        ffn_expansion: float,
-        norm_with_bias: bool,
-        degradation_aware: bool,
+        self, channels: int, num_heads: int, ffn_expansion: float, norm_with_bias: bool
     ) -> None:
         super().__init__()
-        guides = ('centre', 'degradation') if degradation_aware else ('centre',)
-        self.halves = nn.ModuleDict(
-            {
-                guide: nn.ModuleDict(
-                    dict(
-                        attention_norm=ChannelLayerNorm(channels, norm_with_bias),
-                        attention=GuidedChannelAttention(channels, num_heads),
-                        ffn_norm=ChannelLayerNorm(channels, norm_with_bias),
-                        ffn=GatedFeedForward(channels, ffn_expansion),
-                    )
-                )
-                for guide in guides
-            }
+        self.attention_norm = ChannelLayerNorm(channels, norm_with_bias)
+        self.attention = GuidedChannelAttention(channels, num_heads)
+        self.ffn_norm = ChannelLayerNorm(channels, norm_with_bias)
+        self.ffn = GatedFeedForward(channels, ffn_expansion)
+
+    def forward(self, feature: Tensor, guide: Tensor) -> Tensor:
+        """Refine ``feature`` (N, C, H, W) as ``guide`` (N, C, H, W) asks."""
+        mixing = self.checkpointed(
+            self.attention.mixing, feature, guide, self.attention_norm
         )
+        return self.run_local(
+            lambda feature: self._refine(feature, mixing), feature, halo=2
+        )
+
+    def _refine(self, feature: Tensor, mixing: Tensor) -> Tensor:
+        mixed = self.attention.mix(self.attention_norm(feature), mixing)
+        feature = feature + mixed
+        return feature + self.ffn(self.ffn_norm(feature))
+
+
+class MultiAttentionBlock(BaseModule):
+    """Centre-oriented attention asks what of the warped feature fits the centre frame;
+    in NetR, degradation-aware attention then asks what the degradation kernels say.
+
+    Args:
+        degradation_aware (bool): Whether the second half exists.
+        **half: Arguments of :class:`AttentionHalf`.
+    """
+
+    def __init__(self, degradation_aware: bool, **half) -> None:
+        super().__init__()
+        guides = ('centre', 'degradation') if degradation_aware else ('centre',)
+        self.halves = nn.ModuleDict({guide: AttentionHalf(**half) for guide in guides})
 
     def forward(self, feature: Tensor, **guides: Tensor) -> Tensor:
         """Refine the feature.
@@ -150,9 +214,7 @@ class MultiAttentionBlock(BaseModule):
             Tensor: (N, C, H, W).
         """
         for name, half in self.halves.items():
-            normed = half['attention_norm'](feature)
-            feature = feature + half['attention'](normed, guides[name])
-            feature = feature + half['ffn'](half['ffn_norm'](feature))
+            feature = half(feature, guides[name])
         return feature
 
 

@@ -1,7 +1,8 @@
 """NetD, the degradation learning network."""
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
 
 from mmagic.registry import MODELS
 from torch import Tensor
@@ -11,18 +12,29 @@ from .layers import conv_pair, per_frame
 from .refinement_net import RefinementNet, split_window
 
 
-class Degradation(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Degradation:
     """What NetD learns of a window.
 
     Attributes:
         feature (Tensor): Last per-frame features, (N, T, C, H, W).
         flow_masks (Tensor): Flow-mask pairs, (N, T, 3n, H, W).
-        kernels (Tensor): Degradation kernels before softmax, (N, T, k_d^2, H, W).
+        kernel_feature (Tensor): What the kernels are made of, (N, T, C/T, H, W).
+        kernel_head (Callable): Makes kernels of it, frame by frame.
     """
 
     feature: Tensor
     flow_masks: Tensor
-    kernels: Tensor
+    kernel_feature: Tensor
+    kernel_head: Callable[[Tensor], Tensor]
+
+    @cached_property
+    def kernels(self) -> Tensor:
+        """Degradation kernels before softmax, (N, T, k_d^2, H, W).
+
+        They are the largest array of all, so they are made when asked for.
+        """
+        return per_frame(self.kernel_head, self.kernel_feature)
 
 
 @MODELS.register_module()
@@ -58,10 +70,10 @@ class NetD(RefinementNet):
         Returns:
             Degradation: Of the window's centre frame.
         """
-        features = list(features)
-        flow_masks, warped = self._refine_blocks(features, flow_masks=None)
-        kernels = per_frame(self.kernel_head, self._fold_frames(warped))
-        return Degradation(features[-1], flow_masks, kernels)
+        flow_masks, warped, feature = self._refine_blocks(features, flow_masks=None)
+        return Degradation(
+            feature, flow_masks, self._fold_frames(warped), self.kernel_head
+        )
 
     def image_flow_mask(self, flow_masks: Tensor) -> Tensor:
         """The flow-mask pair for images.
@@ -84,7 +96,7 @@ class NetD(RefinementNet):
         Returns:
             Degradation: Of the window's centre frame.
         """
-        features = self.encode(frames.flatten(0, 1))
+        features = self._encode_levels(frames.flatten(0, 1))
         return self.refine(split_window(features, self.num_frames))
 
     def degrade(

@@ -1,6 +1,6 @@
 """NetR, the restoration network."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -11,11 +11,17 @@ from torch import Tensor, nn
 
 from ..ops import masked_warp
 from .fgdf import FlowGuidedDynamicUpsampling
-from .layers import NEGATIVE_SLOPE, TemporalConv, conv3x3, conv_pair, per_frame
+from .layers import TemporalConv, activate, conv3x3, conv_pair, per_frame
 from .net_d import Degradation
 from .refinement_net import RefinementNet, split_window
 
 _SHUFFLE_FACTORS = {1: (), 2: (2,), 3: (3,), 4: (2, 2)}
+
+_HEAD_HALO = 3
+"""LR rows around its own that a row of the high-frequency image depends on."""
+
+_HEAD_ROWS = 64
+"""LR rows of which kernels or high-resolution features are held at a time."""
 
 
 class Restoration(NamedTuple):
@@ -53,10 +59,10 @@ class HighFrequencyHead(BaseModule):
 
     def forward(self, feature: Tensor) -> Tensor:
         """Map (N, C, H, W) to (N, 3, sH, sW)."""
-        x = F.leaky_relu(self.conv_first(feature), NEGATIVE_SLOPE)
+        x = activate(self.conv_first(feature))
         for conv, factor in zip(self.upsample_convs, self.factors, strict=True):
-            x = F.pixel_shuffle(F.leaky_relu(conv(x), NEGATIVE_SLOPE), factor)
-        return self.conv_last(F.leaky_relu(self.conv_hr(x), NEGATIVE_SLOPE))
+            x = F.pixel_shuffle(activate(conv(x)), factor)
+        return self.conv_last(activate(self.conv_hr(x)))
 
 
 class KernelEmbedding(BaseModule):
@@ -74,7 +80,7 @@ class KernelEmbedding(BaseModule):
 
     def forward(self, kernels: Tensor) -> Tensor:
         """Map (N, T, k_d^2, H, W) to (N, T, C, H, W)."""
-        return self.conv_out(F.leaky_relu(self.conv_in(kernels), NEGATIVE_SLOPE))
+        return self.conv_out(activate(self.conv_in(kernels)))
 
 
 @MODELS.register_module()
@@ -128,7 +134,11 @@ class NetR(RefinementNet):
         Returns:
             list[Tensor]: M + 1 features of (N, C, H, W).
         """
-        return super().encode(torch.cat((frames.to(feature.dtype), feature), dim=1))
+        return list(self._encode_levels(frames, feature))
+
+    def _encode_levels(self, frames: Tensor, feature: Tensor) -> Iterator[Tensor]:
+        inputs = torch.cat((frames.to(feature.dtype), feature), dim=1)
+        return super()._encode_levels(inputs)
 
     def refine(
         self, frames: Tensor, features: Iterable[Tensor], degradation: Degradation
@@ -144,17 +154,21 @@ class NetR(RefinementNet):
         Returns:
             Restoration: Of the window's centre frame.
         """
-        features = list(features)
-        flow_masks, warped = self._refine_blocks(
+        flow_masks, warped, feature = self._refine_blocks(
             features,
             per_frame(self.flow_embedding, degradation.flow_masks),
-            self.kernel_embedding(degradation.kernels),
+            self._embed_kernels(degradation),
         )
         warped_frames = self._warp_images(frames, flow_masks)
-        kernels = per_frame(self.kernel_head, self._fold_frames(warped))
-        filtered = self.upsampling(warped_frames, kernels)
-        output = filtered + self.high_frequency_head(warped)
-        return Restoration(output, warped_frames, features[-1])
+        output = self.run_local(
+            self._make_image,
+            warped,
+            warped_frames,
+            halo=max(_HEAD_HALO, self.upsampling.kernel_size // 2),
+            scale=self.scale,
+            max_rows=_HEAD_ROWS,
+        )
+        return Restoration(output, warped_frames, feature)
 
     def forward(self, frames: Tensor, degradation: Degradation) -> Restoration:
         """Restore the centre frame of a window.
@@ -166,8 +180,28 @@ class NetR(RefinementNet):
         Returns:
             Restoration: Of the window's centre frame.
         """
-        features = self.encode(frames.flatten(0, 1), degradation.feature.flatten(0, 1))
+        features = self._encode_levels(
+            frames.flatten(0, 1), degradation.feature.flatten(0, 1)
+        )
         return self.refine(frames, split_window(features, self.num_frames), degradation)
+
+    def _embed_kernels(self, degradation: Degradation) -> Tensor:
+        if torch.is_grad_enabled():
+            return self.run_local(self.kernel_embedding, degradation.kernels, halo=2)
+
+        def embed(kernel_feature: Tensor) -> Tensor:
+            kernels = per_frame(degradation.kernel_head, kernel_feature)
+            return self.kernel_embedding(kernels)
+
+        return self.run_local(
+            embed, degradation.kernel_feature, halo=4, max_rows=_HEAD_ROWS
+        )
+
+    def _make_image(self, warped: Tensor, warped_frames: Tensor) -> Tensor:
+        kernels = per_frame(self.kernel_head, self._fold_frames(warped))
+        image = self.upsampling(warped_frames, kernels)
+        del kernels
+        return image + self.high_frequency_head(warped)
 
     def _warp_images(self, frames: Tensor, flow_masks: Tensor) -> Tensor:
         """Warp and mask the frames; the second pass sees how the first went."""

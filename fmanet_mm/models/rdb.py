@@ -5,10 +5,10 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from .layers import NEGATIVE_SLOPE, conv3x3
+from .layers import NEGATIVE_SLOPE, LeanModule, activate, conv3x3
 
 
-class ResidualDenseBlock(BaseModule):
+class ResidualDenseBlock(LeanModule):
     """Dense 3x3 layers, a 1x1 fusion and a skip connection (RDB).
 
     Layer i convolves the block's input and the outputs of the layers before it. A
@@ -34,32 +34,51 @@ class ResidualDenseBlock(BaseModule):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to (N, C, H, W)."""
-        sums = list(self._convolve(x, 0, self.channels, self.layers))
+        return self.run_local(self.compute, x, halo=len(self.layers))
+
+    def compute(self, x: Tensor) -> Tensor:
+        """:meth:`forward` as it stands, neither on strips nor checkpointed."""
+        if torch.is_grad_enabled():
+            outputs = self._dense_outputs(x)
+        else:
+            outputs = self._dense_outputs_in_place(x)
+        return self._fuse(x, outputs)
+
+    def _dense_outputs(self, x: Tensor) -> Tensor:
+        sums = list(self._convolve(x, 0).split(self.growth_channels, dim=1))
         outputs = []
         for i in range(len(self.layers)):
             outputs.append(F.leaky_relu(sums[i], NEGATIVE_SLOPE))
-            begin = self.channels + i * self.growth_channels
-            end = begin + self.growth_channels
-            later = self.layers[i + 1 :]
-            if later:
-                parts = self._convolve(outputs[i], begin, end, later)
-                sums[i + 1 :] = [
-                    a + b for a, b in zip(sums[i + 1 :], parts, strict=True)
-                ]
-        return self._fuse(x, torch.cat(outputs, dim=1))
+            if i + 1 < len(self.layers):
+                parts = self._convolve(outputs[i], i + 1)
+                for j, part in enumerate(parts.split(self.growth_channels, dim=1)):
+                    sums[i + 1 + j] = sums[i + 1 + j] + part
+        return torch.cat(outputs, dim=1)
 
-    def _convolve(self, x: Tensor, begin: int, end: int, layers) -> tuple[Tensor, ...]:
-        """What ``x``, channels begin to end of their input, adds to each layer."""
-        weight = torch.cat([layer.weight[:, begin:end] for layer in layers])
-        return F.conv2d(x, weight, padding=1).split(self.growth_channels, dim=1)
+    def _dense_outputs_in_place(self, x: Tensor) -> Tensor:
+        """Where no gradient needs them, the sums themselves become the outputs."""
+        sums = self._convolve(x, 0)
+        for i in range(len(self.layers)):
+            begin, end = i * self.growth_channels, (i + 1) * self.growth_channels
+            output = activate(sums[:, begin:end])
+            if i + 1 < len(self.layers):
+                sums[:, end:] += self._convolve(output, i + 1)
+        return sums
+
+    def _convolve(self, x: Tensor, first: int) -> Tensor:
+        """What the block's input or a layer's output adds to all layers from first.
+
+        Layer ``first`` is the first one that reads ``x``.
+        """
+        end = self.channels + first * self.growth_channels
+        weight = [layer.weight[:, end - x.size(1) : end] for layer in self.layers]
+        return F.conv2d(x, torch.cat(weight[first:]), padding=1)
 
     def _fuse(self, x: Tensor, outputs: Tensor) -> Tensor:
         from_input, from_outputs = self.fusion.weight.tensor_split((self.channels,), 1)
-        return (
-            x
-            + F.conv2d(x, from_input, self.fusion.bias)
-            + F.conv2d(outputs, from_outputs)
-        )
+        fused = F.conv2d(x, from_input, self.fusion.bias)
+        fused += F.conv2d(outputs, from_outputs)
+        return x + fused
 
 
 class FeatureExtractor(BaseModule):
@@ -95,10 +114,11 @@ class FeatureExtractor(BaseModule):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C_in, H, W) to (N, C, H, W)."""
-        first = F.leaky_relu(self.conv_first(x), NEGATIVE_SLOPE)
+        first = activate(self.conv_first(x))
         weights = self.fusion.weight.chunk(len(self.blocks), dim=1)
-        feature, fused = first, 0
+        feature, fused = first, None
         for block, weight in zip(self.blocks, weights, strict=True):
             feature = block(feature)
-            fused = fused + F.conv2d(feature, weight)
+            part = F.conv2d(feature, weight)
+            fused = part if fused is None else fused.add_(part)
         return first + self.conv_last(fused)

@@ -1,16 +1,16 @@
 """What NetD and NetR have in common: per-frame encoding and per-window refinement."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
-from mmengine.model import BaseModule
+import torch
 from torch import Tensor, nn
 
 from .frma import FRMABlock
-from .layers import conv_pair
+from .layers import LeanModule, channels_last, conv_pair
 from .rdb import FeatureExtractor
 
 
-class RefinementNet(BaseModule):
+class RefinementNet(LeanModule):
     """A feature extractor and M FRMA blocks.
 
     The features of all levels depend on one frame each, so :meth:`encode` takes
@@ -32,6 +32,8 @@ class RefinementNet(BaseModule):
         num_rdbs (int): Residual dense blocks of the feature extractor.
         growth_channels (int): Channels that a dense layer adds.
         num_dense_layers (int): Dense layers of a residual dense block.
+        with_cp (bool): Whether to checkpoint in training: keep little more than the
+            features and compute the rest again for the gradients.
         is_first (bool): Whether this net is the first to estimate flow (NetD).
         degradation_aware (bool): Whether kernels guide the attention (NetR).
         init_cfg (dict, optional): Initialisation config.
@@ -56,6 +58,7 @@ class RefinementNet(BaseModule):
         num_rdbs: int = 12,
         growth_channels: int = 18,
         num_dense_layers: int = 4,
+        with_cp: bool = False,
         is_first: bool,
         degradation_aware: bool,
         init_cfg: dict | None = None,
@@ -101,6 +104,15 @@ class RefinementNet(BaseModule):
             for i in range(num_blocks)
         )
         self.anchor_head = conv_pair(channels, channels, 3)
+        self.with_cp = with_cp
+        for module in (*self.extractor.modules(), *self.blocks.modules()):
+            if isinstance(module, LeanModule):
+                module.with_cp = with_cp
+
+    @property
+    def num_levels(self) -> int:
+        """Features that :meth:`encode` gives of a frame, M + 1."""
+        return len(self.blocks) + 1
 
     def encode(self, frames: Tensor) -> list[Tensor]:
         """Features of all levels of single frames.
@@ -112,10 +124,15 @@ class RefinementNet(BaseModule):
             list[Tensor]: M + 1 features of (N, C, H, W): the initial one and one for
             each FRMA block.
         """
-        features = [self.extractor(frames)]
+        return list(self._encode_levels(frames))
+
+    def _encode_levels(self, frames: Tensor) -> Iterator[Tensor]:
+        """:meth:`encode` level by level, so that none need be kept."""
+        feature = self.extractor(channels_last(frames))
+        yield feature
         for block in self.blocks:
-            features.append(block.encode(features[-1]))
-        return features
+            feature = block.encode(feature)
+            yield feature
 
     def anchor(self, feature: Tensor) -> Tensor:
         """The temporal-anchor image of single frames (Eq. 10 of the paper).
@@ -126,29 +143,49 @@ class RefinementNet(BaseModule):
         Returns:
             Tensor: (N, 3, H, W); training holds it to the sharp LR frame.
         """
-        return self.anchor_head(feature)
+        return self.run_local(self.anchor_head, channels_last(feature), halo=2)
 
     def _refine_blocks(
         self,
         features: Iterable[Tensor],
         flow_masks: Tensor | None,
         kernels: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """Run all FRMA blocks over a window's features, each (N, T, C, H, W)."""
-        features = iter(features)
-        centre = next(features)[:, self.num_frames // 2]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Run all FRMA blocks over a window's features, each (N, T, C, H, W).
+
+        Returns the flow-mask pairs, the warped feature and the last of the features.
+        """
+        features = map(channels_last, features)
+        # A copy, for a view would keep the whole level.
+        centre = next(features)[:, self.num_frames // 2].clone()
         warped = None
-        for block, feature in zip(self.blocks, features, strict=True):
+        for block in self.blocks:
+            feature = None  # lets go of one level before the next is put together
+            feature = next(features)
             flow_masks, warped = block.refine(
                 feature, centre, flow_masks, warped, kernels
             )
-        return flow_masks, warped
+        return flow_masks, warped, feature
 
     def _fold_frames(self, warped: Tensor) -> Tensor:
         """(N, C, H, W), channel-major, -> (N, T, C/T, H, W)."""
-        return warped.unflatten(1, (-1, self.num_frames)).transpose(1, 2)
+        return channels_last(warped.unflatten(1, (-1, self.num_frames)).transpose(1, 2))
 
 
-def split_window(features: list[Tensor], num_frames: int) -> list[Tensor]:
+def split_window(features: Iterable[Tensor], num_frames: int) -> Iterator[Tensor]:
     """(N*T, C, H, W) -> (N, T, C, H, W) for every level."""
-    return [feature.unflatten(0, (-1, num_frames)) for feature in features]
+    return (feature.unflatten(0, (-1, num_frames)) for feature in features)
+
+
+def stack_window(features: Sequence[list[Tensor]]) -> Iterator[Tensor]:
+    """Put features of single frames together for ``refine``, level by level.
+
+    Args:
+        features (Sequence[list[Tensor]]): Each frame's features of all levels,
+            (N, C, H, W).
+
+    Yields:
+        Tensor: The window's features of a level, (N, T, C, H, W).
+    """
+    for level in zip(*features, strict=True):
+        yield torch.stack([x.movedim(1, -1) for x in level], dim=1).movedim(-1, 2)

@@ -1,6 +1,6 @@
 """Where reduced precision stops."""
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 from torch import Tensor
@@ -17,7 +17,10 @@ def full_precision(*tensors: Tensor):
         tuple[Tensor]: The tensors, half precision raised to float32; float32
         and float64 untouched.
     """
-    with torch.autocast(tensors[0].device.type, enabled=False):
+    device = tensors[0].device.type
+    # The meta device, where only shapes are followed, has no autocast.
+    has_autocast = torch.amp.is_autocast_available(device)
+    with torch.autocast(device, enabled=False) if has_autocast else nullcontext():
         yield tuple(
             t.float() if t.dtype in (torch.float16, torch.bfloat16) else t
             for t in tensors

@@ -7,25 +7,28 @@ from torch import Tensor
 from .precision import full_precision
 
 
-def flow_warp(x: Tensor, flow: Tensor) -> Tensor:
+def flow_warp(x: Tensor, flow: Tensor, rows: Tensor | None = None) -> Tensor:
     """Sample ``x`` where the flow points to (bilinear, zeros outside).
 
     Args:
         x (Tensor): Images or features, (N, C, H, W).
-        flow (Tensor): Flow in pixels, x then y, (N, 2, H, W): the output at
+        flow (Tensor): Flow in pixels, x then y, (N, 2, h, W): the output at
             pixel p is ``x`` at p + flow(p).
+        rows (Tensor, optional): Where the flow's rows lie in ``x``, (h, 1). By
+            default the flow covers ``x``, h = H.
 
     Returns:
-        Tensor: Warped ``x``, (N, C, H, W), at least float32.
+        Tensor: Warped ``x``, (N, C, h, W), at least float32.
     """
     with full_precision(x, flow) as (x, flow):
         height, width = x.shape[-2:]
         columns = torch.arange(width, device=x.device, dtype=flow.dtype)
-        rows = torch.arange(height, device=x.device, dtype=flow.dtype)
+        if rows is None:
+            rows = frame_rows(x)
         grid = torch.stack(
             (
                 (flow[:, 0] + columns) * (2 / max(width - 1, 1)) - 1,
-                (flow[:, 1] + rows[:, None]) * (2 / max(height - 1, 1)) - 1,
+                (flow[:, 1] + rows.to(flow.dtype)) * (2 / max(height - 1, 1)) - 1,
             ),
             dim=-1,
         )
@@ -34,19 +37,58 @@ def flow_warp(x: Tensor, flow: Tensor) -> Tensor:
         )
 
 
-def masked_warp(x: Tensor, flow_mask: Tensor) -> Tensor:
+def frame_rows(x: Tensor) -> Tensor:
+    """The row numbers of (..., H, W), as (H, 1)."""
+    return torch.arange(x.size(-2), device=x.device).unsqueeze(1)
+
+
+def masked_warp(x: Tensor, flow_mask: Tensor, rows: Tensor | None = None) -> Tensor:
     """Warp by one flow-mask pair and weigh by its mask.
 
     Args:
         x (Tensor): Images or features, (N, C, H, W).
         flow_mask (Tensor): Flow x, flow y (pixels) and mask logit,
-            (N, 3, H, W).
+            (N, 3, h, W).
+        rows (Tensor, optional): See :func:`flow_warp`.
 
     Returns:
-        Tensor: ``sigmoid(mask) * warp(x, flow)``, (N, C, H, W).
+        Tensor: ``sigmoid(mask) * warp(x, flow)``, (N, C, h, W).
     """
     flow, mask = flow_mask.split((2, 1), dim=1)
-    return flow_warp(x, flow) * torch.sigmoid(mask)
+    return flow_warp(x, flow, rows).mul_(torch.sigmoid(mask))
+
+
+def split_groups(x: Tensor, num_groups: int) -> Tensor:
+    """Lay groups of channels side by side in the batch, ready to be warped.
+
+    Args:
+        x (Tensor): (N, C, H, W); C is a multiple of n.
+        num_groups (int): n.
+
+    Returns:
+        Tensor: (N*n, C/n, H, W), at least float32.
+    """
+    with full_precision(x) as (x,):
+        return x.unflatten(1, (num_groups, -1)).flatten(0, 1).contiguous()
+
+
+def warp_groups(
+    groups: Tensor, flow_masks: Tensor, rows: Tensor | None = None
+) -> Tensor:
+    """Warp what :func:`split_groups` gave, each group by a pair of its own.
+
+    Args:
+        groups (Tensor): (N*n, C/n, H, W).
+        flow_masks (Tensor): n flow-mask pairs side by side, (N, 3n, h, W).
+        rows (Tensor, optional): See :func:`flow_warp`.
+
+    Returns:
+        Tensor: Warped features, (N, C, h, W).
+    """
+    num_flows = flow_masks.size(1) // 3
+    pairs = flow_masks.unflatten(1, (num_flows, 3)).flatten(0, 1)
+    warped = masked_warp(groups, pairs, rows)
+    return warped.unflatten(0, (-1, num_flows)).flatten(1, 2)
 
 
 def multi_flow_warp(x: Tensor, flow_masks: Tensor) -> Tensor:
@@ -59,7 +101,4 @@ def multi_flow_warp(x: Tensor, flow_masks: Tensor) -> Tensor:
     Returns:
         Tensor: Warped features, (N, C, H, W).
     """
-    num_flows = flow_masks.size(1) // 3
-    groups = x.unflatten(1, (num_flows, -1)).flatten(0, 1)
-    pairs = flow_masks.unflatten(1, (num_flows, 3)).flatten(0, 1)
-    return masked_warp(groups, pairs).unflatten(0, (-1, num_flows)).flatten(1, 2)
+    return warp_groups(split_groups(x, flow_masks.size(1) // 3), flow_masks)

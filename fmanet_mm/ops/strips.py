@@ -1,0 +1,111 @@
+"""Exact computation of large frames on horizontal strips.
+
+A function that reads at most ``halo`` rows above and below each row it writes gives
+the same rows on a strip of the frame as on the whole frame, if the strip brings that
+many rows of its surroundings with it. Only the strip's temporaries exist at a time.
+At the frame's own borders the strip ends where the frame ends, so that padding is the
+same as well.
+"""
+
+from collections.abc import Callable
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+_strip_rows: ContextVar[int | None] = ContextVar('strip_rows', default=None)
+
+
+@contextmanager
+def strips(rows: int | None):
+    """Let local functions work on strips of so many rows; None: the whole frame.
+
+    Has no effect where gradients are recorded.
+
+    Raises:
+        ValueError: If ``rows`` is not positive.
+    """
+    if rows is not None and rows < 1:
+        raise ValueError(f'a strip must have at least 1 row, got {rows}')
+    token = _strip_rows.set(rows)
+    try:
+        yield
+    finally:
+        _strip_rows.reset(token)
+
+
+class Strip(NamedTuple):
+    """Rows ``top`` to ``bottom`` of a frame, and ``begin`` to ``end`` around them."""
+
+    top: int
+    bottom: int
+    begin: int
+    end: int
+
+    def read(self, x: Tensor) -> Tensor:
+        """The strip and its surroundings of (..., H, W)."""
+        return x[..., self.begin : self.end, :]
+
+    def crop(self, x: Tensor, scale: int = 1) -> Tensor:
+        """The strip of what was made, ``scale`` times as large, from :meth:`read`."""
+        first = scale * (self.top - self.begin)
+        return x[..., first : first + scale * (self.bottom - self.top), :]
+
+
+def split_rows(height: int, halo: int, max_rows: int | None = None) -> list[Strip]:
+    """The strips of a frame; one, unless :func:`strips` or ``max_rows`` ask for more.
+
+    Args:
+        height (int): Rows of the frame, H.
+        halo (int): Rows of surroundings that a strip needs above and below.
+        max_rows (int, optional): Most rows of a strip, whatever :func:`strips` says.
+    """
+    limits = [height, _strip_rows.get(), max_rows]
+    rows = height if torch.is_grad_enabled() else min(filter(None, limits))
+    tops = range(0, height, rows)
+    return [
+        Strip(top, bottom, max(top - halo, 0), min(bottom + halo, height))
+        for top in tops
+        for bottom in (min(top + tops.step, height),)
+    ]
+
+
+def by_strips(
+    function: Callable[..., Tensor],
+    *inputs: Tensor,
+    halo: int,
+    scale: int = 1,
+    max_rows: int | None = None,
+) -> Tensor:
+    """Compute ``function(*inputs)`` strip by strip.
+
+    Args:
+        function (Callable): Maps arrays of (..., H, W) to one of
+            (..., C, scale*H, scale*W).
+        inputs (Tensor): Arrays of (..., H, W), of the same H.
+        halo (int): Rows above and below that an output row depends on.
+        scale (int): Ratio of output to input height.
+        max_rows (int, optional): See :func:`split_rows`.
+
+    Returns:
+        Tensor: Channels last in memory, if there is more than one strip.
+    """
+    height = inputs[0].size(-2)
+    parts = split_rows(height, halo, max_rows)
+    if len(parts) == 1:
+        return function(*inputs)
+    out = None
+    with strips(None):
+        for strip in parts:
+            part = strip.crop(function(*map(strip.read, inputs)), scale)
+            if out is None:
+                out = _empty_frame(part, scale * height)
+            out[..., scale * strip.top : scale * strip.bottom, :] = part
+    return out
+
+
+def _empty_frame(part: Tensor, height: int) -> Tensor:
+    *leading, channels, _, width = part.shape
+    return part.new_empty((*leading, height, width, channels)).movedim(-1, -3)

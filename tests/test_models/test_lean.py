@@ -1,0 +1,110 @@
+"""Strips and checkpointing give what the plain computation gives."""
+
+import golden
+import pytest
+import torch
+from test_fmanet import batch, build
+
+from fmanet_mm.models import NetD, NetR
+from fmanet_mm.ops import strips
+
+TINY = dict(
+    channels=30,
+    num_flows=2,
+    num_blocks=2,
+    num_attention_blocks=1,
+    num_heads=2,
+    num_rdbs=2,
+    growth_channels=4,
+    num_dense_layers=2,
+)
+
+
+def build_tiny(num_frames=3, scale=4, up_kernel_size=5, **changes):
+    torch.manual_seed(0)
+    shared = TINY | dict(num_frames=num_frames, scale=scale) | changes
+    size = scale + 4
+    net_d = NetD(kernel_size=size, **shared)
+    net_r = NetR(kernel_size=up_kernel_size, degradation_kernel_size=size, **shared)
+    for name, parameter in (*net_d.named_parameters(), *net_r.named_parameters()):
+        if 'flow' in name:
+            parameter.data.mul_(4)
+    return net_d.eval(), net_r.eval()
+
+
+@pytest.mark.parametrize('rows', [3, 8])
+@pytest.mark.parametrize(
+    'sizes', [{}, dict(num_frames=5, scale=2), dict(scale=3, up_kernel_size=9)]
+)
+@torch.no_grad()
+def test_strips_change_nothing(rows, sizes):
+    net_d, net_r = (net.double() for net in build_tiny(**sizes))
+    x = torch.rand(1, net_d.num_frames, 3, 13, 6, dtype=torch.float64)
+    expected_d = net_d(x)
+    expected = net_r(x, expected_d)
+    assert expected_d.flow_masks.abs().max() > 1, 'no motion, so no test of the warps'
+    with strips(rows):
+        degradation = net_d(x)
+        restoration = net_r(x, degradation)
+    for ours, whole in (
+        (degradation.feature, expected_d.feature),
+        (degradation.flow_masks, expected_d.flow_masks),
+        (degradation.kernels, expected_d.kernels),
+        (restoration.output, expected.output),
+        (restoration.warped_frames, expected.warped_frames),
+        (net_d.anchor(expected_d.feature[0]), net_d.anchor(expected_d.feature[0])),
+    ):
+        torch.testing.assert_close(ours, whole, rtol=1e-10, atol=1e-10)
+
+
+@torch.no_grad()
+def test_strips_in_float32():
+    net_d, net_r = build_tiny()
+    x = torch.rand(1, 3, 3, 40, 16)
+    expected = net_r(x, net_d(x)).output
+    with strips(16):
+        output = net_r(x, net_d(x)).output
+    torch.testing.assert_close(output, expected, rtol=0, atol=1e-4)
+
+
+@torch.no_grad()
+def test_heads_work_on_strips_of_their_own_in_large_frames():
+    net_d, net_r = (net.double() for net in build_tiny())
+    x = torch.rand(1, 3, 3, 70, 4, dtype=torch.float64)
+    output = net_r(x, net_d(x)).output
+    with torch.enable_grad():
+        whole = net_r(x, net_d(x)).output
+    torch.testing.assert_close(output, whole, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize('name', ['tiny_stage1', 'tiny_stage2'])
+def test_checkpointing_gives_equal_gradients(name):
+    data = golden.load(name)
+    inputs, samples = batch(data)
+    results, kept = [], []
+    for with_cp in (False, True):
+        model = build(data).train()
+        assert not model.net_d.with_cp
+        for module in model.modules():
+            if hasattr(module, 'with_cp'):
+                module.with_cp = with_cp
+        saved = []
+        with torch.autograd.graph.saved_tensors_hooks(
+            lambda x, saved=saved: saved.append(x.untyped_storage()) or x, lambda x: x
+        ):
+            total, _ = model.parse_losses(model(inputs, samples, mode='loss'))
+        total.backward()
+        results.append({n: p.grad for n, p in model.named_parameters()} | {'': total})
+        kept.append(sum({s.data_ptr(): s.nbytes() for s in saved}.values()))
+    for key, expected in results[0].items():
+        torch.testing.assert_close(
+            results[1][key], expected, rtol=1e-4, atol=1e-7, msg=key
+        )
+    assert kept[1] < 0.5 * kept[0]
+
+
+def test_checkpointing_is_switched_on_in_the_config():
+    net = NetD(**TINY, with_cp=True)
+    assert net.extractor.blocks[0].with_cp
+    assert net.blocks[0].attention_blocks[0].halves['centre'].with_cp
+    assert not NetD(**TINY).blocks[0].feature_rdb.with_cp
