@@ -1,7 +1,10 @@
 # The quick start's stage 1.
 _base_ = ['fmanet_stage1_mini.py', '_base_/quickstart.py']
 
-model = dict(net_d=dict(kernel_size=_base_.tiny_degradation_kernel, **_base_.tiny_net))
+model = dict(
+    net_d=dict(kernel_size=_base_.tiny_degradation_kernel, **_base_.tiny_net),
+    losses=dict(flow=dict(loss_weight=_base_.quick_flow_weight)),
+)
 train_pipeline = _base_.train_pipeline
 train_pipeline[4].patch_size = 32
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline), **_base_.quick_loading)

@@ -10,6 +10,7 @@ model = dict(
     net_r=dict(
         degradation_kernel_size=_base_.tiny_degradation_kernel, **_base_.tiny_net
     ),
+    losses=dict(flow=dict(loss_weight=0.1 * _base_.quick_flow_weight)),
 )
 train_pipeline = _base_.train_pipeline
 train_pipeline[4].patch_size = 32

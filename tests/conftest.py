@@ -5,5 +5,5 @@ import torch
 from mmengine.registry import init_default_scope
 
 sys.path.insert(0, str(Path(__file__).parent))
-torch.set_num_threads(2)
+torch.set_num_threads(1)
 init_default_scope('mmagic')

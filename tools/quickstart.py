@@ -44,7 +44,7 @@ def make_data(args: argparse.Namespace) -> None:
     run(
         'tools/dataset_converters/video_to_vsrdb.py',
         real_clip(),
-        *('--out', DATA, '--sub-frames', 5, '--stride', 2, '--held-out', 0.2),
+        *('--out', DATA, '--sub-frames', 3, '--stride', 2, '--held-out', 0.2),
     )
 
 

@@ -14,3 +14,5 @@ tiny_degradation_kernel = 12
 quick_loading = dict(batch_size=4, num_workers=1)
 quick_optimizer = dict(lr=1e-3)
 quick_logging = dict(logger=dict(interval=20))
+# A hundred times the published weight: the flow has minutes to be learned, not days.
+quick_flow_weight = 0.01

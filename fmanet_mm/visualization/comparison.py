@@ -46,8 +46,10 @@ def draw_comparison(
     }
     flow = model.net_d.image_flow_mask(degradation.flow_masks)[0, :, :2]
     pixel = _most_moving(flow)
-    figure = plt.figure(figsize=(16, 9), layout='constrained')
-    rows = figure.subfigures(3, 1, height_ratios=(1.2, 1.2, 1))
+    whole_height = 4 * truth.size(1) / truth.size(2) + 0.4
+    heights = (whole_height, 3.6, 2.6)
+    figure = plt.figure(figsize=(16, sum(heights)), layout='constrained')
+    rows = figure.subfigures(3, 1, height_ratios=heights)
     _draw_images(rows[0], images)
     _draw_crops(rows[1], images, [model.scale * p for p in pixel])
     _draw_degradation(rows[2], flow, degradation.kernels[0], pixel)
