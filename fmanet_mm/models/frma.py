@@ -9,6 +9,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from ..ops import frame_rows, split_groups, warp_groups
+from ..ops.precision import at_least_float32
 from .layers import (
     FrameFusion,
     LeanModule,
@@ -44,9 +45,9 @@ class FlowMaskUpdate(BaseModule):
         for_centre, for_frames = self.conv_in.weight.tensor_split((self.channels,), 1)
         from_centre = F.conv2d(centre, for_centre, padding=1)
         from_frames = F.conv2d(frames.flatten(0, 1), for_frames, padding=1)
-        hidden = from_frames.unflatten(0, frames.shape[:2])
+        hidden = at_least_float32(from_frames.unflatten(0, frames.shape[:2]))
         hidden += from_centre.unsqueeze(1)
-        return per_frame(self.conv_out, activate(hidden))
+        return per_frame(self.conv_out, activate(hidden).to(frames.dtype))
 
 
 class FRMABlock(LeanModule):

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from ..ops.precision import at_least_float32
 from .layers import NEGATIVE_SLOPE, LeanModule, activate, conv3x3
 
 
@@ -76,9 +77,10 @@ class ResidualDenseBlock(LeanModule):
 
     def _fuse(self, x: Tensor, outputs: Tensor) -> Tensor:
         from_input, from_outputs = self.fusion.weight.tensor_split((self.channels,), 1)
-        fused = F.conv2d(x, from_input, self.fusion.bias)
+        fused = at_least_float32(F.conv2d(x, from_input, self.fusion.bias))
         fused += F.conv2d(outputs, from_outputs)
-        return x + fused
+        fused += x
+        return fused.to(outputs.dtype)
 
 
 class FeatureExtractor(BaseModule):
@@ -119,6 +121,6 @@ class FeatureExtractor(BaseModule):
         feature, fused = first, None
         for block, weight in zip(self.blocks, weights, strict=True):
             feature = block(feature)
-            part = F.conv2d(feature, weight)
+            part = at_least_float32(F.conv2d(feature, weight))
             fused = part if fused is None else fused.add_(part)
-        return first + self.conv_last(fused)
+        return first + self.conv_last(fused.to(feature.dtype))

@@ -21,7 +21,9 @@ def full_precision(*tensors: Tensor):
     # The meta device, where only shapes are followed, has no autocast.
     has_autocast = torch.amp.is_autocast_available(device)
     with torch.autocast(device, enabled=False) if has_autocast else nullcontext():
-        yield tuple(
-            t.float() if t.dtype in (torch.float16, torch.bfloat16) else t
-            for t in tensors
-        )
+        yield tuple(map(at_least_float32, tensors))
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """Raise half precision to float32, for sums of several parts."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x

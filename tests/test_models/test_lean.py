@@ -1,8 +1,12 @@
 """Strips and checkpointing give what the plain computation gives."""
 
+import importlib.util
+from pathlib import Path
+
 import golden
 import pytest
 import torch
+import torch.nn.functional as F
 from test_fmanet import batch, build
 
 from fmanet_mm.models import NetD, NetR
@@ -18,6 +22,16 @@ TINY = dict(
     growth_channels=4,
     num_dense_layers=2,
 )
+
+
+def load_plain():
+    tools = Path(__file__).parents[2] / 'tools' / 'analysis_tools'
+    spec = importlib.util.spec_from_file_location(
+        'plain_fmanet', tools / 'benchmark' / 'plain.py'
+    )
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def build_tiny(num_frames=3, scale=4, up_kernel_size=5, **changes):
@@ -108,3 +122,24 @@ def test_checkpointing_is_switched_on_in_the_config():
     assert net.extractor.blocks[0].with_cp
     assert net.blocks[0].attention_blocks[0].halves['centre'].with_cp
     assert not NetD(**TINY).blocks[0].feature_rdb.with_cp
+
+
+@torch.no_grad()
+def test_autocast_loses_no_more_than_in_the_published_form():
+    data = golden.load('tiny_stage2')
+    plain = load_plain().PlainFMANet(**data['config'])
+    plain.load_state_dict(data['state_dict'])
+    model = build(data).eval()
+    errors = dict(plain=0, ours=0)
+    for seed in range(8):
+        torch.manual_seed(seed)
+        x = F.interpolate(torch.rand(3, 3, 5, 5), (20, 20), mode='bicubic')[None]
+        expected = plain(golden.frames(x))['output']
+        with torch.autocast('cpu', torch.bfloat16):
+            outputs = dict(
+                plain=plain(golden.frames(x))['output'],
+                ours=model(x, mode='tensor'),
+            )
+        for name, output in outputs.items():
+            errors[name] += (output - expected).abs().mean().item()
+    assert 0 < errors['ours'] < 1.08 * errors['plain'], errors
