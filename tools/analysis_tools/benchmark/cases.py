@@ -1,0 +1,63 @@
+"""What can be measured, and how it is named."""
+
+from dataclasses import dataclass
+
+VARIANTS = dict(
+    frame=('plain', 'window', 'stream'),
+    clip=('plain', 'window', 'stream'),
+    training=('plain', 'package', 'checkpointed'),
+)
+DTYPES = ('fp32', 'tf32', 'bf16', 'fp16')
+
+
+@dataclass(frozen=True)
+class Case:
+    """One way to compute the same.
+
+    Attributes:
+        variant (str): One of :data:`VARIANTS`.
+        dtype (str): One of :data:`DTYPES`; half precision is autocast.
+        compile_mode (str, optional): Of ``torch.compile``, if it is used.
+    """
+
+    variant: str
+    dtype: str
+    compile_mode: str | None = None
+
+    def __str__(self) -> str:
+        compiled = f' compiled ({self.compile_mode})' if self.compile_mode else ''
+        return f'{self.variant} {self.dtype}{compiled}'
+
+
+REFERENCE = Case('plain', 'fp32')
+"""What the others are compared to."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is computed.
+
+    Attributes:
+        kind (str): 'frame': the next frame of a clip without end; 'clip': a whole
+            clip; 'training': a step of stage 2.
+        count (int): Frames of the clip (1 if it has no end), or windows of the batch.
+        height (int): Of the LR frames.
+        width (int): Likewise.
+        tiny (bool): Whether by a tiny network instead of the published.
+    """
+
+    kind: str
+    count: int
+    height: int
+    width: int
+    tiny: bool = False
+
+    @property
+    def pixels(self) -> int:
+        """LR pixels of all that a call restores or learns from."""
+        return self.count * self.height * self.width
+
+    def __str__(self) -> str:
+        size = f'{self.height}x{self.width}'
+        count = dict(clip=', clip length {}', training=', batch {}').get(self.kind, '')
+        return size + count.format(self.count) + self.tiny * ', tiny network'
