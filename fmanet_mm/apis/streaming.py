@@ -1,14 +1,24 @@
 """Restoring a stream of frames: encode every frame once, refine every window."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from itertools import repeat
 from typing import NamedTuple
 
 import torch
+from mmengine.logging import print_log
 from torch import Tensor
 
 from ..models import FMANet
+from ..models.memory import (
+    choose_strip_rows,
+    free_bytes,
+    halve_strip_rows,
+    is_out_of_memory,
+)
+from ..models.refinement_net import stack_window
+from ..ops import strips
 
 
 class EncodedFrame(NamedTuple):
@@ -32,20 +42,34 @@ class StreamingRestorer:
     once and T of them are kept; flow, kernels and attention are computed per window.
     The output is that of ``model(window, mode='tensor')`` for every window.
 
+    Large frames are computed on horizontal strips, as high as the memory allows; that
+    changes no output beyond rounding. If memory runs out all the same, the frame is
+    computed again on strips half as high.
+
     Args:
         model (FMANet): A model of stage 2, in evaluation mode.
+        memory_budget (float, optional): What the tensors of the computation may take,
+            in GiB, weights not counted. By default most of what is free when a clip
+            begins.
 
     Raises:
-        ValueError: If the model cannot restore, as in stage 1.
+        ValueError: If the model cannot restore, as in stage 1, or the budget is not
+            positive.
     """
 
-    def __init__(self, model: FMANet) -> None:
+    def __init__(self, model: FMANet, memory_budget: float | None = None) -> None:
         if getattr(model, 'net_r', None) is None:
             raise ValueError(
                 f'a {type(model).__name__} without net_r cannot restore a video; use a '
                 'config and a checkpoint of stage 2'
             )
+        if memory_budget is not None and memory_budget <= 0:
+            raise ValueError(
+                f'memory_budget must be a positive number of GiB, got {memory_budget}'
+            )
         self.model = model
+        self.memory_budget = memory_budget
+        self._height = self._strip_rows = None
 
     @torch.inference_mode()
     def restore(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
@@ -67,25 +91,58 @@ class StreamingRestorer:
         """
         num_frames = self.model.num_frames
         window = deque(maxlen=num_frames)
-        encoded = map(self._encode, _check_shapes(frames))
+        encoded = map(self._encode, self._fit_memory(_check_shapes(frames)))
         for frame in _repeat_ends(encoded, num_frames // 2):
             window.append(frame)
             if len(window) == num_frames:
-                yield self._refine(window)
+                yield self._on_strips(self._refine, window)
+
+    def _fit_memory(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Choose the strips when the size of the frames is known."""
+        for index, frame in enumerate(frames):
+            if index == 0:
+                self._height = frame.size(1)
+                self._strip_rows = choose_strip_rows(
+                    self.model, *frame.shape[1:], self._budget(frame), _dtype_of(frame)
+                )
+            yield frame
+
+    def _budget(self, frame: Tensor) -> float:
+        if self.memory_budget is None:
+            return free_bytes(frame.device)
+        return self.memory_budget * 2**30
 
     def _encode(self, frame: Tensor) -> EncodedFrame:
-        image = frame.unsqueeze(0)
+        return self._on_strips(self._encode_frame, frame.unsqueeze(0))
+
+    def _encode_frame(self, image: Tensor) -> EncodedFrame:
         features_d = self.model.net_d.encode(image)
         features_r = self.model.net_r.encode(image, features_d[-1])
         return EncodedFrame(image, features_d, features_r)
 
     def _refine(self, window: Iterable[EncodedFrame]) -> Tensor:
         images, features_d, features_r = zip(*window, strict=True)
-        degradation = self.model.net_d.refine(_stack_levels(features_d))
+        degradation = self.model.net_d.refine(stack_window(features_d))
+        # NetR has its own features; NetD's need not be kept any longer.
+        degradation = replace(degradation, feature=None)
         restoration = self.model.net_r.refine(
-            torch.stack(images, dim=1), _stack_levels(features_r), degradation
+            torch.stack(images, dim=1), stack_window(features_r), degradation
         )
         return restoration.output.squeeze(0)
+
+    def _on_strips(self, function: Callable, argument):
+        """Call a function; if memory runs out, again on smaller strips."""
+        while True:
+            try:
+                with strips(self._strip_rows):
+                    return function(argument)
+            except Exception as error:
+                smaller = halve_strip_rows(self._height, self._strip_rows)
+                if not is_out_of_memory(error) or smaller is None:
+                    raise
+            self._strip_rows = smaller
+            torch.cuda.empty_cache()
+            print_log(f'Memory ran out: going on with strips of {smaller} rows')
 
 
 def _repeat_ends(frames: Iterable[EncodedFrame], times: int) -> Iterator[EncodedFrame]:
@@ -117,6 +174,9 @@ def _check_shapes(frames: Iterable[Tensor]) -> Iterator[Tensor]:
         yield frame
 
 
-def _stack_levels(features: Sequence[list[Tensor]]) -> list[Tensor]:
-    """For every level the frames' features as (1, T, C, H, W)."""
-    return [torch.stack(level, dim=1) for level in zip(*features, strict=True)]
+def _dtype_of(frame: Tensor) -> torch.dtype:
+    """Type of the features that a frame gives."""
+    device = frame.device.type
+    if torch.is_autocast_enabled(device):
+        return torch.get_autocast_dtype(device)
+    return frame.dtype

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from fmanet_mm.apis import StreamingRestorer
+from fmanet_mm.ops.strips import _strip_rows
 
 
 def make_frames(num_frames, height=9, width=13, dtype=torch.float32):
@@ -58,7 +59,8 @@ def test_encodes_every_frame_once(make_model, monkeypatch):
         encode = net.encode
 
         def counting(frames, *args):
-            calls[name] += len(frames)
+            if not frames.is_meta:  # those are to estimate the memory
+                calls[name] += len(frames)
             return encode(frames, *args)
 
         monkeypatch.setattr(net, 'encode', counting)
@@ -139,3 +141,70 @@ def test_names_a_frame_that_is_none(make_model, shape):
     restored = StreamingRestorer(make_model()).restore([torch.zeros(shape)])
     with pytest.raises(ValueError, match=r'frame 0 must be \(3, H, W\)'):
         list(restored)
+
+
+def test_small_budget_takes_strips_and_gives_the_same(make_model):
+    model = make_model()
+    frames = make_frames(3, height=40)
+    whole = list(StreamingRestorer(model).restore(frames))
+    restorer = StreamingRestorer(model, memory_budget=1e-6)
+    on_strips = list(restorer.restore(frames))
+    assert restorer._strip_rows == 10
+    torch.testing.assert_close(on_strips, whole, rtol=0, atol=1e-4)
+
+
+def test_bad_budget_is_refused(make_model):
+    with pytest.raises(ValueError, match='memory_budget must be a positive.*got 0'):
+        StreamingRestorer(make_model(), memory_budget=0)
+
+
+def test_goes_on_with_smaller_strips_when_memory_runs_out(
+    make_model, monkeypatch, capsys
+):
+    model = make_model()
+    frames = make_frames(4, height=40)
+    expected = list(StreamingRestorer(model).restore(frames))
+    refine, rows = model.net_r.refine, []
+
+    def fail_on_high_strips(*args):
+        rows.append(_strip_rows.get())
+        if len(rows) in (2, 3):
+            raise torch.OutOfMemoryError('CUDA out of memory')
+        return refine(*args)
+
+    monkeypatch.setattr(model.net_r, 'refine', fail_on_high_strips)
+    monkeypatch.setattr(
+        'fmanet_mm.apis.streaming.choose_strip_rows', lambda *args: None
+    )
+    given = list(StreamingRestorer(model).restore(frames))
+    assert rows == [None, None, 20, 10, 10, 10]
+    torch.testing.assert_close(given, expected, rtol=0, atol=1e-4)
+    assert 'strips of 10 rows' in capsys.readouterr().out
+
+
+def test_other_errors_are_not_retried(make_model, monkeypatch):
+    model = make_model()
+
+    def fail(*args):
+        raise RuntimeError('a bug')
+
+    monkeypatch.setattr(model.net_r, 'encode', fail)
+    monkeypatch.setattr(
+        'fmanet_mm.apis.streaming.choose_strip_rows', lambda *args: None
+    )
+    with pytest.raises(RuntimeError, match='a bug'):
+        list(StreamingRestorer(model).restore(make_frames(3)))
+
+
+def test_gives_up_when_the_smallest_strips_do_not_fit(make_model, monkeypatch):
+    model = make_model()
+
+    def fail(*args):
+        raise torch.OutOfMemoryError('CUDA out of memory')
+
+    monkeypatch.setattr(model.net_r, 'encode', fail)
+    monkeypatch.setattr(
+        'fmanet_mm.apis.streaming.choose_strip_rows', lambda *args: None
+    )
+    with pytest.raises(torch.OutOfMemoryError):
+        list(StreamingRestorer(model).restore(make_frames(3)))
