@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ..ops import by_strips
+from ..ops.precision import full_precision
 
 NEGATIVE_SLOPE = 0.2
 """Slope of every LeakyReLU of FMA-Net."""
@@ -124,13 +125,36 @@ class TemporalConv(nn.Conv3d):
 
     def forward(self, frames: Tensor) -> Tensor:
         """Convolve (N, T, C, H, W) to (N, T, C_out, H, W)."""
-        from_previous, from_same, from_next = self.weight.unbind(2)
-        out = self._convolve(frames, from_same)
-        if frames.size(1) > 1:
-            out[:, 1:] += self._convolve(frames[:, :-1], from_previous)
-            out[:, :-1] += self._convolve(frames[:, 1:], from_next)
-        return out
+        return temporal_conv(frames, self.weight)
 
-    @staticmethod
-    def _convolve(frames: Tensor, weight: Tensor) -> Tensor:
-        return per_frame(lambda x: F.conv2d(x, weight, padding=1), frames)
+
+def temporal_conv(frames: Tensor, weight: Tensor) -> Tensor:
+    """Convolve (N, T, C, H, W) by (C_out, C, 3, k, k), zeros outside."""
+
+    def convolve(frames: Tensor, weight: Tensor) -> Tensor:
+        padding = weight.size(-1) // 2
+        return per_frame(lambda x: F.conv2d(x, weight, padding=padding), frames)
+
+    from_previous, from_same, from_next = weight.unbind(2)
+    out = convolve(frames, from_same)
+    if frames.size(1) > 1:
+        out[:, 1:] += convolve(frames[:, :-1], from_previous)
+        out[:, :-1] += convolve(frames[:, 1:], from_next)
+    return out
+
+
+def compose_convs(first: Tensor, second: Tensor) -> Tensor:
+    """The weight of two convolutions with nothing between them.
+
+    Args:
+        first (Tensor): (K, C, k, k).
+        second (Tensor): (C_out, K, 3, k', k'), of a temporal convolution.
+
+    Returns:
+        Tensor: (C_out, C, 3, k + k' - 1, k + k' - 1).
+    """
+    with full_precision(first, second) as (first, second):
+        flipped = first.transpose(0, 1).flip(2, 3)
+        parts = second.movedim(2, 0).flatten(0, 1)
+        composed = F.conv2d(parts, flipped, padding=first.size(-1) - 1)
+        return composed.unflatten(0, (second.size(2), -1)).movedim(0, 2)

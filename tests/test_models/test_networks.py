@@ -8,8 +8,9 @@ from fmanet_mm.models import (
     NetD,
     NetR,
 )
-from fmanet_mm.models.layers import FrameFusion, TemporalConv
+from fmanet_mm.models.layers import FrameFusion, TemporalConv, conv_pair, per_frame
 from fmanet_mm.models.multi_attention import ChannelLayerNorm
+from fmanet_mm.models.net_r import KernelEmbedding
 from fmanet_mm.models.rdb import ResidualDenseBlock
 
 TINY = dict(
@@ -121,6 +122,16 @@ def test_temporal_conv_equals_conv3d(num_frames):
     x = torch.rand(2, num_frames, 4, 6, 5, dtype=torch.float64)
     expected = F.conv3d(x.transpose(1, 2), conv.weight, padding=1).transpose(1, 2)
     torch.testing.assert_close(conv(x), expected)
+
+
+@pytest.mark.parametrize('size', [(1, 1), (2, 5), (3, 4), (7, 6)])
+@torch.no_grad()
+def test_composed_kernel_embedding_equals_both_steps(size):
+    embedding = KernelEmbedding(kernel_size=4, channels=5).double()
+    head = conv_pair(2, 6, 16).double()
+    feature = torch.rand(2, 3, 2, *size, dtype=torch.float64)
+    expected = embedding(per_frame(head, feature))
+    torch.testing.assert_close(embedding.compose(head)(feature), expected)
 
 
 def test_frame_fusion_is_channel_major_behind_the_carry():
