@@ -7,21 +7,15 @@ At the frame's own borders the strip ends where the frame ends, so that padding 
 same as well.
 """
 
-import threading
 from collections.abc import Callable
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-
-class _Setting(threading.local):
-    # A ContextVar would be read just as well, but not by torch.compile.
-    rows: int | None = None
-
-
-_setting = _Setting()
+_strip_rows: ContextVar[int | None] = ContextVar('strip_rows', default=None)
 
 
 @contextmanager
@@ -35,11 +29,11 @@ def strips(rows: int | None):
     """
     if rows is not None and rows < 1:
         raise ValueError(f'a strip must have at least 1 row, got {rows}')
-    outer, _setting.rows = _setting.rows, rows
+    token = _strip_rows.set(rows)
     try:
         yield
     finally:
-        _setting.rows = outer
+        _strip_rows.reset(token)
 
 
 class Strip(NamedTuple):
@@ -68,7 +62,7 @@ def split_rows(height: int, halo: int, max_rows: int | None = None) -> list[Stri
         halo (int): Rows of surroundings that a strip needs above and below.
         max_rows (int, optional): Most rows of a strip, whatever :func:`strips` says.
     """
-    limits = [height, _setting.rows, max_rows]
+    limits = [height, _strip_rows.get(), max_rows]
     rows = height if torch.is_grad_enabled() else min(filter(None, limits))
     tops = range(0, height, rows)
     return [

@@ -8,7 +8,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 from test_fmanet import batch, build
-from torch._dynamo.testing import CompileCounter
 
 from fmanet_mm.models import NetD, NetR
 from fmanet_mm.ops import strips
@@ -144,23 +143,3 @@ def test_autocast_loses_no_more_than_in_the_published_form():
         for name, output in outputs.items():
             errors[name] += (output - expected).abs().mean().item()
     assert 0 < errors['ours'] < 1.08 * errors['plain'], errors
-
-
-@torch.no_grad()
-def test_networks_compile_to_one_graph_that_knows_of_strips():
-    net_d, _ = build_tiny()
-    graphs = CompileCounter()
-    encode = torch.compile(net_d.encode, backend=graphs, fullgraph=True)
-    refine = torch.compile(net_d.refine, backend=graphs, fullgraph=True)
-    x = torch.rand(3, 3, 12, 8)
-
-    def run():
-        return refine([level.unsqueeze(0) for level in encode(x)])
-
-    expected = net_d(x.unsqueeze(0)).kernels
-    torch.testing.assert_close(run().kernels, expected)
-    run()
-    assert graphs.frame_count == 2
-    with strips(8):
-        torch.testing.assert_close(run().kernels, expected)
-    assert graphs.frame_count == 4
