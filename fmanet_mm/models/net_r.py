@@ -83,6 +83,7 @@ class KernelEmbedding(BaseModule):
 
     def __init__(self, kernel_size: int, channels: int) -> None:
         super().__init__()
+        self.channels = channels
         self.conv_in = TemporalConv(kernel_size**2, channels)
         self.conv_out = TemporalConv(channels, channels)
 
@@ -90,12 +91,13 @@ class KernelEmbedding(BaseModule):
         """Map (N, T, k_d^2, H, W) to (N, T, C, H, W)."""
         return self.conv_out(activate(self.conv_in(kernels)))
 
-    def compose(self, kernel_head: Sequential) -> Callable[[Tensor], Tensor]:
-        """:meth:`forward` after ``kernel_head``, with no kernels in between.
+    def after(self, kernel_head: Sequential) -> Callable[[Tensor], Tensor]:
+        """:meth:`forward` after ``kernel_head``, with no large kernels in between.
 
         The last convolution of the head and the first one here are one of 5x5
-        pixels, which takes less than half of the operations. Only at the frame's
-        borders, where the kernels are padded with zeros, the two are not the same.
+        pixels, which for the published network takes less than half of the
+        operations. Only at the frame's borders, where the kernels are padded with
+        zeros, the two are not the same.
 
         Args:
             kernel_head (Sequential): conv3x3, LeakyReLU, conv3x3.
@@ -104,6 +106,10 @@ class KernelEmbedding(BaseModule):
             Callable: Maps what the head reads, (N, T, C', H, W), to (N, T, C, H, W).
         """
         conv_first, activation, conv_last = kernel_head
+        apart = conv_last.weight.numel() + self.conv_in.weight.numel()
+        composed = self.channels * conv_last.in_channels * 3 * 5 * 5
+        if apart <= composed:
+            return lambda feature: self(per_frame(kernel_head, feature))
         weight = compose_convs(conv_last.weight, self.conv_in.weight)
 
         def embed(feature: Tensor) -> Tensor:
@@ -228,7 +234,7 @@ class NetR(RefinementNet):
         if torch.is_grad_enabled():
             return self.run_local(self.kernel_embedding, degradation.kernels, halo=2)
 
-        embed = self.kernel_embedding.compose(degradation.kernel_head)
+        embed = self.kernel_embedding.after(degradation.kernel_head)
         return self.run_local(embed, degradation.kernel_feature, halo=4)
 
     def _make_image(self, warped: Tensor, warped_frames: Tensor) -> Tensor:

@@ -128,10 +128,23 @@ def test_temporal_conv_equals_conv3d(num_frames):
 @torch.no_grad()
 def test_composed_kernel_embedding_equals_both_steps(size):
     embedding = KernelEmbedding(kernel_size=4, channels=5).double()
-    head = conv_pair(2, 6, 16).double()
+    head = conv_pair(2, 6, 4**2).double()
     feature = torch.rand(2, 3, 2, *size, dtype=torch.float64)
     expected = embedding(per_frame(head, feature))
-    torch.testing.assert_close(embedding.compose(head)(feature), expected)
+    torch.testing.assert_close(embedding.after(head)(feature), expected)
+
+
+@pytest.mark.parametrize(('kernel_size', 'makes_kernels'), [(2, True), (4, False)])
+@torch.no_grad()
+def test_kernels_are_made_if_that_is_cheaper(kernel_size, makes_kernels):
+    embedding = KernelEmbedding(kernel_size, channels=5)
+    head = conv_pair(2, 6, kernel_size**2)
+    shapes = []
+    embedding.conv_in.register_forward_pre_hook(
+        lambda module, inputs: shapes.append(inputs[0].shape)
+    )
+    embedding.after(head)(torch.rand(1, 3, 2, 32, 32))
+    assert ((1, 3, kernel_size**2, 32, 32) in shapes) == makes_kernels
 
 
 def test_frame_fusion_is_channel_major_behind_the_carry():
