@@ -36,7 +36,7 @@ def tool():
 @pytest.fixture(scope='module')
 def trial(tmp_path_factory):
     out = tmp_path_factory.mktemp('trial') / 'out'
-    size = '8x12'
+    size = '24x32'
     sizes = ['--sizes', size, '--clip-size', size, '--clip-lengths', 3]
     done = run(
         *('--quick', '--threads', 1, '--repeats', 2, '--out', out, *sizes),

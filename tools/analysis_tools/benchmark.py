@@ -94,6 +94,13 @@ def parse_args() -> argparse.Namespace:
         help='of --clip-lengths and --long (default: 48x80)',
     )
     add(
+        '--memory',
+        type=float,
+        metavar='GIB',
+        help='budget of the streams, which take strips if need be (default: what is '
+        'free)',
+    )
+    add(
         '--quick',
         action='store_true',
         help='see in a minute that everything works: a tiny network, small defaults',
@@ -137,7 +144,7 @@ def list_tasks(args: argparse.Namespace) -> list[Task]:
     if args.training:
         batch, patch = args.training
         shapes.append(('training', batch, patch, patch))
-    return [Task(*shape, tiny=args.quick) for shape in shapes]
+    return [Task(*shape, args.quick, args.memory) for shape in shapes]
 
 
 def list_cases(task: Task, args: argparse.Namespace) -> list[Case]:
@@ -287,7 +294,7 @@ def watch_memory(args: argparse.Namespace) -> dict:
         dict: Memory in use after each tenth of the frames; ``growth`` from the first
         tenth to the last, as a fraction.
     """
-    task = Task('frame', 1, *args.clip_size, tiny=args.quick)
+    task = Task('frame', 1, *args.clip_size, args.quick, args.memory)
     case = Case('stream', args.dtypes[0])
     run = Run(task, case, args)
     tenth, frames, memory = max(args.long // 10, 1), [], []

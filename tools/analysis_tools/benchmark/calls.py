@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from itertools import chain, cycle, product, repeat
 from unittest.mock import patch
 
@@ -89,7 +90,8 @@ def prepare(task: Task, case: Case, device: torch.device) -> Callable[[], Tensor
 def inspect(task: Task, case: Case) -> dict[str, int]:
     """Count what needs no clock, on the CPU with tensors that take no memory.
 
-    Frames are taken as a whole, however much memory this machine has.
+    Without a memory budget frames are taken as a whole, however much memory this
+    machine has.
 
     Args:
         task (Task): What is computed.
@@ -102,7 +104,7 @@ def inspect(task: Task, case: Case) -> dict[str, int]:
         first that is like all others.
     """
     whole_frames = patch.object(streaming, 'choose_strip_rows', return_value=None)
-    with whole_frames, FakeTensorMode():
+    with nullcontext() if task.memory_budget else whole_frames, FakeTensorMode():
         call = prepare(task, replace(case, compile_mode=None), torch.device('cpu'))
         with LiveBytes() as tensors:
             if task.kind == 'frame':
@@ -166,6 +168,8 @@ def _compile_nets(mode: str) -> None:
 
 def _restoration(task, case, device, precision) -> Callable[[], Tensor]:
     restore = RESTORATIONS[case.variant]
+    if case.variant == 'stream':
+        restore = partial(restore, memory_budget=task.memory_budget)
     model = _build(task, case, device).eval()
     length = task.count if task.kind == 'clip' else NUM_FRAMES
     shape = length, 3, task.height, task.width
@@ -209,8 +213,10 @@ def _restore_windows(model: FMANet, frames: Iterable[Tensor]) -> Iterator[Tensor
         yield model(window, mode='tensor')[0]
 
 
-def _restore_stream(model: FMANet, frames: Iterable[Tensor]) -> Iterator[Tensor]:
-    return streaming.StreamingRestorer(model).restore(frames)
+def _restore_stream(
+    model: FMANet, frames: Iterable[Tensor], memory_budget: float | None
+) -> Iterator[Tensor]:
+    return streaming.StreamingRestorer(model, memory_budget).restore(frames)
 
 
 RESTORATIONS = dict(

@@ -44,6 +44,8 @@ class Task:
         height (int): Of the LR frames.
         width (int): Likewise.
         tiny (bool): Whether by a tiny network instead of the published.
+        memory_budget (float, optional): Of streams, in GiB; see
+            :class:`~fmanet_mm.apis.StreamingRestorer`.
     """
 
     kind: str
@@ -51,6 +53,7 @@ class Task:
     height: int
     width: int
     tiny: bool = False
+    memory_budget: float | None = None
 
     @property
     def pixels(self) -> int:
@@ -60,4 +63,6 @@ class Task:
     def __str__(self) -> str:
         size = f'{self.height}x{self.width}'
         count = dict(clip=', clip length {}', training=', batch {}').get(self.kind, '')
-        return size + count.format(self.count) + self.tiny * ', tiny network'
+        budget = self.memory_budget and f', streams within {self.memory_budget:g} GiB'
+        tiny = self.tiny and ', tiny network'
+        return size + count.format(self.count) + (budget or '') + (tiny or '')
