@@ -16,6 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ..video import open_frames
+from ..video.scenes import mark_scene_cuts
 from .degradation import average_frames, bicubic_downsample, crop_to_multiple
 
 # Says in the set how it was made, so that runs are not mixed.
@@ -23,9 +24,6 @@ INFO_FILE = 'vsrdb_info.json'
 SPLITS = ('train', 'val')
 # Smaller frames leave nothing to estimate flow on or to cut patches from.
 MIN_LR_SIZE = 16
-# How much more the frame must change at a scene cut than before and after, mean
-# absolute grey value in [0, 1]. In real clips it is above 0.1, elsewhere below 0.02.
-SCENE_CUT = 0.05
 
 _UNFINISHED = '.unfinished'
 
@@ -268,23 +266,6 @@ def convert_videos(
     return every_clip
 
 
-def find_scene_cuts(changes: Sequence[float]) -> list[int]:
-    """Find the frames that begin another shot: the change stands out like a spike.
-
-    Fast motion changes frames as much as some cuts do, but over several frames.
-
-    Args:
-        changes (Sequence[float]): Mean absolute difference in [0, 1] from each frame
-            to the next.
-
-    Returns:
-        list[int]: Indices of the first frames of all shots but the first.
-    """
-    padded = np.pad(np.asarray(changes, float), 1)
-    neighbours = np.maximum(padded[:-2], padded[2:])
-    return (np.flatnonzero(padded[1:-1] - neighbours > SCENE_CUT) + 1).tolist()
-
-
 def _name_sources(sources: list[Path]) -> dict[str, Path]:
     """Give every source a name that is safe as a folder's."""
     if not sources:
@@ -344,19 +325,15 @@ def _scan(name: str, path: Path) -> Source:
     """See a source through to its end, which it must be sound to."""
     with open_frames(path) as reader:
         frames = tqdm(
-            reader, desc=f'Checking {name}', total=reader.num_frames, unit='frame'
+            reader.timed(),
+            desc=f'Checking {name}',
+            total=reader.num_frames,
+            unit='frame',
         )
-        changes = list(_changes(frames))
+        is_cut = [begins for _, begins in mark_scene_cuts(frames)]
         height, width = reader.height, reader.width
-    cuts = find_scene_cuts(changes)
-    return Source(name, _num_bytes(path), len(changes) + 1, height, width, cuts)
-
-
-def _changes(frames: Iterable[np.ndarray]) -> Iterator[float]:
-    """Yield the mean absolute difference in [0, 1] from each frame to the next."""
-    grey = (cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames)
-    for last, this in pairwise(grey):
-        yield cv2.norm(last, this, cv2.NORM_L1) / this.size / 255
+    cuts = np.flatnonzero(is_cut).tolist()
+    return Source(name, _num_bytes(path), len(is_cut), height, width, cuts)
 
 
 def _num_bytes(path: Path) -> int:

@@ -1,4 +1,12 @@
-from .reader import FrameReader, ImageFolderReader, VideoFileReader, open_frames
+from .limits import Limits
+from .reader import (
+    FrameReader,
+    ImageFolderReader,
+    TimedFrame,
+    VideoFileReader,
+    open_frames,
+)
+from .scenes import SceneCutDetector, split_shots
 from .writer import FrameWriter, ImageFolderWriter, VideoFileWriter, open_writer
 
 __all__ = [
@@ -6,8 +14,12 @@ __all__ = [
     'FrameWriter',
     'ImageFolderReader',
     'ImageFolderWriter',
+    'Limits',
+    'SceneCutDetector',
+    'TimedFrame',
     'VideoFileReader',
     'VideoFileWriter',
     'open_frames',
     'open_writer',
+    'split_shots',
 ]

