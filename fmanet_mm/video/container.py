@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import BinaryIO
 
 import av
+from av.container import Flags
 
 # FFmpeg's names of the formats that hold a video in one file. Left out are playlists,
 # manifests and scripts, which name other files or addresses.
@@ -26,6 +27,7 @@ _FORMATS = (
     'dv',
     'rm',
     'wtv',
+    'dhav',
     'yuv4mpegpipe',
     'h264',
     'hevc',
@@ -56,7 +58,7 @@ def open_container(
         FFmpegError | OSError: If it is no video file, or of a format that may refer to
             other files or to the network.
     """
-    return av.open(
+    container = av.open(
         file,
         options={
             'format_whitelist': ','.join(_FORMATS),
@@ -64,6 +66,9 @@ def open_container(
             **(options or {}),
         },
     )
+    # FFmpeg would make up presentation times of AVI files, and wrong ones.
+    container.flags &= ~Flags.gen_pts.value
+    return container
 
 
 def declared_size(path: str | os.PathLike) -> int | None:

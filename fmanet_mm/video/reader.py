@@ -183,7 +183,7 @@ class VideoFileReader(FrameReader):
         except (av.FFmpegError, OSError) as error:
             raise ValueError(
                 f'{self.path} is not a video file that can be read ({error}); it is '
-                'damaged, cut off, or no video'
+                'damaged, cut off, or no video; images are read from their folder'
             ) from error
         stream = self._stream = self._container.streams.best('video')
         if stream is None or Disposition.attached_pic in stream.disposition:
@@ -196,6 +196,7 @@ class VideoFileReader(FrameReader):
         if stop is not None:
             self._limits.check_duration(self.path, stop)
         context.options = options
+        context.thread_count = 1  # In H.264, slice threads let damage go unnoticed.
         self.fps = stream.average_rate or stream.guessed_rate or DEFAULT_FPS
         self.num_frames = self._expected_frames(stop)
 
@@ -297,10 +298,18 @@ class VideoFileReader(FrameReader):
     def _decode_sound_frames(
         self,
     ) -> Iterator[tuple[av.VideoFrame, Fraction | None]]:
-        """Frames up to the first damage, which is remembered, with their timestamps."""
+        """Frames up to the first damage, which is remembered, with their timestamps.
+
+        Formats that give packets no presentation time, such as AVI, give them the time
+        of decoding, from which the decoder derives that of frames.
+        """
         unit = self._stream.time_base
+        use_dts = None
         for frame in self._decode_to_damage():
-            yield frame, None if frame.pts is None else frame.pts * unit
+            if use_dts is None:
+                use_dts = frame.pts is None
+            timestamp = frame.dts if use_dts else frame.pts
+            yield frame, None if timestamp is None else timestamp * unit
 
     def _decode_to_damage(self) -> Iterator[av.VideoFrame]:
         try:
