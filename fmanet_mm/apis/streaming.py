@@ -1,9 +1,7 @@
 """Restoring a stream of frames: encode every frame once, refine every window."""
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from itertools import repeat
 from typing import NamedTuple
 
 import torch
@@ -19,6 +17,7 @@ from ..models.memory import (
 )
 from ..models.refinement_net import stack_window
 from ..ops import strips
+from ..utils.windows import check_frames, sliding_windows
 
 
 class EncodedFrame(NamedTuple):
@@ -49,8 +48,8 @@ class StreamingRestorer:
     Args:
         model (FMANet): A model of stage 2, in evaluation mode.
         memory_budget (float, optional): What the tensors of the computation may take,
-            in GiB, weights not counted. By default most of what is free when a clip
-            begins.
+            in GiB, weights not counted. By default most of what is free when the first
+            clip of a size begins.
 
     Raises:
         ValueError: If the model cannot restore, as in stage 1, or the budget is not
@@ -69,7 +68,7 @@ class StreamingRestorer:
             )
         self.model = model
         self.memory_budget = memory_budget
-        self._height = self._strip_rows = None
+        self._size = self._strip_rows = None
 
     @torch.inference_mode()
     def restore(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
@@ -89,21 +88,18 @@ class StreamingRestorer:
         Raises:
             ValueError: If a frame has another shape than (3, H, W) or than the first.
         """
-        num_frames = self.model.num_frames
-        window = deque(maxlen=num_frames)
-        encoded = map(self._encode, self._fit_memory(_check_shapes(frames)))
-        for frame in _repeat_ends(encoded, num_frames // 2):
-            window.append(frame)
-            if len(window) == num_frames:
-                yield self._on_strips(self._refine, window)
+        encoded = map(self._encode, self._fit_memory(check_frames(frames)))
+        for window in sliding_windows(encoded, self.model.num_frames):
+            yield self._on_strips(self._refine, window)
 
     def _fit_memory(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
-        """Choose the strips when the size of the frames is known."""
+        """Choose the strips when the size of the frames is known, once for a size."""
         for index, frame in enumerate(frames):
-            if index == 0:
-                self._height = frame.size(1)
+            size = (*frame.shape[1:], _dtype_of(frame))
+            if index == 0 and size != self._size:
+                height, width, dtype = self._size = size
                 self._strip_rows = choose_strip_rows(
-                    self.model, *frame.shape[1:], self._budget(frame), _dtype_of(frame)
+                    self.model, height, width, self._budget(frame), dtype
                 )
             yield frame
 
@@ -137,41 +133,12 @@ class StreamingRestorer:
                 with strips(self._strip_rows):
                     return function(argument)
             except Exception as error:
-                smaller = halve_strip_rows(self._height, self._strip_rows)
+                smaller = halve_strip_rows(self._size[0], self._strip_rows)
                 if not is_out_of_memory(error) or smaller is None:
                     raise
             self._strip_rows = smaller
             torch.cuda.empty_cache()
             print_log(f'Memory ran out: going on with strips of {smaller} rows')
-
-
-def _repeat_ends(frames: Iterable[EncodedFrame], times: int) -> Iterator[EncodedFrame]:
-    """Give the first and the last frame so many times more."""
-    last = None
-    for frame in frames:
-        if last is None:
-            yield from repeat(frame, times)
-        yield frame
-        last = frame
-    if last is not None:
-        yield from repeat(last, times)
-
-
-def _check_shapes(frames: Iterable[Tensor]) -> Iterator[Tensor]:
-    """Pass frames on as long as they fit each other."""
-    first = None
-    for index, frame in enumerate(frames):
-        first = frame.shape if first is None else first
-        if frame.dim() != 3 or frame.size(0) != 3:
-            raise ValueError(
-                f'frame {index} must be (3, H, W), got {tuple(frame.shape)}'
-            )
-        if frame.shape != first:
-            raise ValueError(
-                f'frame {index} is {tuple(frame.shape)}, the frames before it are '
-                f'{tuple(first)}; the frames of a clip must have one size'
-            )
-        yield frame
 
 
 def _dtype_of(frame: Tensor) -> torch.dtype:

@@ -19,8 +19,8 @@ def full_precision(*tensors: Tensor):
     """
     device = tensors[0].device.type
     # The meta device, where only shapes are followed, has no autocast.
-    has_autocast = torch.amp.is_autocast_available(device)
-    with torch.autocast(device, enabled=False) if has_autocast else nullcontext():
+    autocast = device != 'meta' and torch.is_autocast_enabled(device)
+    with torch.autocast(device, enabled=False) if autocast else nullcontext():
         yield tuple(map(at_least_float32, tensors))
 
 

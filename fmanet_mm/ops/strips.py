@@ -22,7 +22,7 @@ _strip_rows: ContextVar[int | None] = ContextVar('strip_rows', default=None)
 def strips(rows: int | None):
     """Let local functions work on strips of so many rows; None: the whole frame.
 
-    Has no effect where gradients are recorded.
+    Has no effect where gradients are recorded or the network is exported.
 
     Raises:
         ValueError: If ``rows`` is not positive.
@@ -62,9 +62,10 @@ def split_rows(height: int, halo: int, max_rows: int | None = None) -> list[Stri
         halo (int): Rows of surroundings that a strip needs above and below.
         max_rows (int, optional): Most rows of a strip, whatever :func:`strips` says.
     """
+    if torch.is_grad_enabled() or torch.compiler.is_exporting():
+        return [Strip(0, height, 0, height)]
     limits = [height, _strip_rows.get(), max_rows]
-    rows = height if torch.is_grad_enabled() else min(filter(None, limits))
-    tops = range(0, height, rows)
+    tops = range(0, height, min(filter(None, limits)))
     return [
         Strip(top, bottom, max(top - halo, 0), min(bottom + halo, height))
         for top in tops
