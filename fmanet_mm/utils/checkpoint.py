@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 
 
@@ -48,8 +50,7 @@ def load_checkpoint_file(path: str | PathLike, map_location: str = 'cpu') -> dic
         FileNotFoundError: If there is no such file.
         ValueError: If the file is damaged, or holds more than weights.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f'there is no checkpoint {path}; check the path')
+    _check_exists(path)
     try:
         with torch.serialization.safe_globals(_MMENGINE_GLOBALS):
             checkpoint = torch.load(path, map_location=map_location, weights_only=True)
@@ -69,14 +70,32 @@ def load_state_dict_file(
     """Read the weights of a checkpoint; see :func:`load_checkpoint_file`.
 
     Args:
-        path (str | PathLike): A checkpoint, or a bare state dict.
+        path (str | PathLike): A checkpoint, a bare state dict, or a
+            ``.safetensors`` file.
         map_location (str): Device to load to.
 
     Returns:
         dict[str, Tensor]: Its ``state_dict``.
     """
+    if Path(path).suffix == '.safetensors':
+        return _load_safetensors_file(path, map_location)
     checkpoint = load_checkpoint_file(path, map_location)
     return checkpoint.get('state_dict', checkpoint)
+
+
+def _load_safetensors_file(path: str | PathLike, device: str) -> dict[str, Tensor]:
+    _check_exists(path)
+    try:
+        return load_file(path, device)
+    except SafetensorError as error:
+        raise ValueError(
+            f'{path} is not a safetensors file, or damaged ({error})'
+        ) from error
+
+
+def _check_exists(path: str | PathLike) -> None:
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'there is no checkpoint {path}; check the path')
 
 
 def save_checkpoint_file(checkpoint: dict, path: str | PathLike) -> None:

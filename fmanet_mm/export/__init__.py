@@ -1,0 +1,14 @@
+from .description import Description
+from .export import export_network
+from .safetensors import load_safetensors_model, save_safetensors
+from .window_model import WindowModel, WindowRestorer, load_window_model
+
+__all__ = [
+    'Description',
+    'WindowModel',
+    'WindowRestorer',
+    'export_network',
+    'load_safetensors_model',
+    'load_window_model',
+    'save_safetensors',
+]

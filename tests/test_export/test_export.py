@@ -1,0 +1,56 @@
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import build_model
+
+from fmanet_mm.export import export, export_network, load_window_model
+from fmanet_mm.export.safetensors import save_safetensors
+
+TOOL = Path(__file__).parents[2] / 'tools/deployment/export.py'
+
+
+def test_an_export_that_differs_is_not_kept(model, tmp_path, monkeypatch):
+    def save_another(model, description, path):
+        model = build_model()
+        with torch.no_grad():
+            model.net_r.high_frequency_head.conv_last.weight += 0.01
+        save_safetensors(model, description, path)
+
+    monkeypatch.setitem(export._SAVERS, '.safetensors', save_another)
+    (tmp_path / 'net.safetensors').write_text('an earlier export')
+    with pytest.raises(ValueError, match='net.safetensors was not written: .*by up to'):
+        export_network(model, tmp_path / 'net.safetensors')
+    assert [path.name for path in tmp_path.iterdir()] == ['net.safetensors']
+    assert (tmp_path / 'net.safetensors').read_text() == 'an earlier export'
+
+
+def test_an_unknown_format_is_refused(model, tmp_path):
+    with pytest.raises(ValueError, match='net.pth must name a format: .safetensors'):
+        export_network(model, tmp_path / 'net.pth')
+
+
+def test_stage_1_is_refused(tmp_path):
+    with pytest.raises(ValueError, match='without net_r restores nothing.*stage 2'):
+        export_network(build_model(stage=1), tmp_path / 'net.onnx')
+    assert not list(tmp_path.iterdir())
+
+
+def test_missing_packages_are_named(model, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'onnxscript', None)
+    with pytest.raises(ImportError, match=r'pip install "fmanet_mm\[export\]"'):
+        export_network(model, tmp_path / 'net.onnx')
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_tool_exports_a_checkpoint(model, tmp_path, monkeypatch, capsys):
+    config, checkpoint = tmp_path / 'config.py', tmp_path / 'iter_1.pth'
+    out = tmp_path / 'new' / 'net.safetensors'
+    model.cfg.dump(config)
+    torch.save(dict(state_dict=model.state_dict()), checkpoint)
+    monkeypatch.setattr(sys, 'argv', [str(TOOL), *map(str, (config, checkpoint, out))])
+    runpy.run_path(str(TOOL), run_name='__main__')
+    assert 'net.safetensors; its frames differ by up to 0 ' in capsys.readouterr().out
+    assert load_window_model(out).scale == 2

@@ -1,0 +1,36 @@
+"""Export a network of stage 2 for use without its config.
+
+    python tools/deployment/export.py CONFIG CHECKPOINT fmanet.onnx
+
+The ending of the output names the format:
+
+    .safetensors  weights and the settings of the network; no code, all features
+    .onnx         for ONNX Runtime and its like
+    .pt2          for torch.export.load
+"""
+
+import argparse
+
+from fmanet_mm.apis.video_restorer import load_model
+from fmanet_mm.export import export_network
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('config', help='config of stage 2, by path or by name')
+    parser.add_argument('checkpoint', help='its checkpoint')
+    parser.add_argument('out', help='file to write: .safetensors, .onnx or .pt2')
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    model = load_model(args.config, args.checkpoint)
+    difference = export_network(model, args.out)
+    print(f'wrote {args.out}; its frames differ by up to {difference:.1g} of white')
+
+
+if __name__ == '__main__':
+    main()
