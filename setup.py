@@ -66,7 +66,8 @@ setup(
     python_requires='>=3.11,<3.12',
     packages=find_packages(include=['fmanet_mm', 'fmanet_mm.*']),
     install_requires=requirements('runtime'),
-    extras_require={'tests': requirements('tests')},
+    extras_require={name: requirements(name) for name in ('tests', 'export')},
+    package_data={'fmanet_mm.visualization.compare_page': ['*.html', '*.css', '*.js']},
     cmdclass={'build_py': BuildWithMim},
     zip_safe=False,
 )

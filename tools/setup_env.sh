@@ -101,7 +101,8 @@ install_mmcv() {
 }
 
 install_rest() {
-    pip install -c "$CONSTRAINTS" -r requirements/runtime.txt -r requirements/tests.txt &&
+    pip install -c "$CONSTRAINTS" -r requirements/runtime.txt -r requirements/export.txt \
+        -r requirements/tests.txt &&
         # Several OpenCV wheels share the folder cv2 and the last one wins. Let it be
         # the one that needs no display libraries.
         pip install -c "$CONSTRAINTS" --force-reinstall --no-deps opencv-python-headless
