@@ -1,10 +1,11 @@
-"""Video in, restored video out."""
+"""Frames as images and as tensors; a short clip restored in memory."""
 
 import os
 from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
+from numpy.typing import DTypeLike
 from torch import Tensor
 
 from ..models import FMANet
@@ -12,25 +13,21 @@ from ..video import open_frames
 from .streaming import StreamingRestorer
 
 
-def to_tensor(frame: np.ndarray, model: FMANet) -> Tensor:
-    """Bring a frame to where the model is.
-
-    Args:
-        frame (np.ndarray): (H, W, 3), uint8, RGB.
-        model (FMANet): Whose type and device the result has.
-
-    Returns:
-        Tensor: (3, H, W), RGB in [0, 1].
-    """
-    weight = next(model.parameters())
-    image = torch.from_numpy(frame).to(weight.device).permute(2, 0, 1)
-    return image.to(weight.dtype) / 255
+def to_tensor(
+    frame: np.ndarray,
+    device: str | torch.device = 'cpu',
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:
+    """Turn (H, W, 3), uint8 or uint16 of the full range, into (3, H, W) in [0, 1]."""
+    image = torch.from_numpy(np.ascontiguousarray(frame)).to(device).permute(2, 0, 1)
+    return image.to(dtype) / np.iinfo(frame.dtype).max
 
 
-def to_image(frame: Tensor) -> np.ndarray:
-    """Turn (3, H, W) RGB in [0, 1] into (H, W, 3) uint8."""
-    image = (frame.float().clamp(0, 1) * 255).round().to(torch.uint8)
-    return image.permute(1, 2, 0).cpu().numpy()
+def to_image(frame: Tensor, dtype: DTypeLike = np.uint8) -> np.ndarray:
+    """Turn (3, H, W) in [0, 1] into (H, W, 3), uint8 or uint16 of the full range."""
+    dtype = np.dtype(dtype)
+    image = (frame.float().clamp(0, 1) * np.iinfo(dtype).max).round()
+    return image.to(getattr(torch, dtype.name)).permute(1, 2, 0).cpu().numpy()
 
 
 def restore_frames(model: FMANet, frames: Iterable[np.ndarray]) -> Iterator[Tensor]:
@@ -38,20 +35,21 @@ def restore_frames(model: FMANet, frames: Iterable[np.ndarray]) -> Iterator[Tens
 
     Args:
         model (FMANet): A model of stage 2, in evaluation mode.
-        frames (Iterable[np.ndarray]): (H, W, 3), uint8, RGB.
+        frames (Iterable[np.ndarray]): (H, W, 3), uint8 or uint16, RGB.
 
     Yields:
         Tensor: For every frame the sharp HR frame, (3, sH, sW), about [0, 1], RGB.
     """
-    inputs = (to_tensor(frame, model) for frame in frames)
+    weight = next(model.parameters())
+    inputs = (to_tensor(frame, weight.device, weight.dtype) for frame in frames)
     return StreamingRestorer(model).restore(inputs)
 
 
 def restoration_video_inference(model: FMANet, video: str | os.PathLike) -> Tensor:
     """Restore a short clip in memory.
 
-    For clips of any length use MMagic's ``MMagicInferencer`` or
-    :class:`StreamingRestorer`.
+    For clips of any length use :class:`VideoRestorer` or MMagic's
+    ``MMagicInferencer``.
 
     Args:
         model (FMANet): A model of stage 2, as ``mmagic.apis.init_model`` gives it.
