@@ -153,6 +153,18 @@ def test_small_budget_takes_strips_and_gives_the_same(make_model):
     torch.testing.assert_close(on_strips, whole, rtol=0, atol=1e-4)
 
 
+def test_chooses_the_strips_once_for_a_size(make_model, monkeypatch):
+    chosen = []
+    monkeypatch.setattr(
+        'fmanet_mm.apis.streaming.choose_strip_rows',
+        lambda model, height, width, budget, dtype: chosen.append((height, width)),
+    )
+    restorer = StreamingRestorer(make_model())
+    for height in (8, 8, 9, 8):
+        list(restorer.restore(make_frames(2, height=height)))
+    assert chosen == [(8, 13), (9, 13), (8, 13)]
+
+
 def test_bad_budget_is_refused(make_model):
     with pytest.raises(ValueError, match='memory_budget must be a positive.*got 0'):
         StreamingRestorer(make_model(), memory_budget=0)
