@@ -7,7 +7,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, ImageFile, ImageOps
+from PIL import Image, ImageFile
 
 from .limits import Limits
 
@@ -21,8 +21,8 @@ def list_images(folder: Path, pattern: str | None = None) -> list[Path]:
 
     Args:
         folder (Path): Where they lie.
-        pattern (str | None): Which names to take, with ``*``, ``?`` and ``[...]``. By
-            default those that end as image files do; hidden files are left out.
+        pattern (str | None): Which names to take, with ``*``, ``?`` and ``[...]``; by
+            default those with the suffix of an image. Hidden files are never taken.
 
     Raises:
         FileNotFoundError: If there is no such folder, or no such image in it.
@@ -43,33 +43,19 @@ def read_image(
     dtype: np.dtype | type | None = np.uint8,
     limits: Limits = _NO_LIMITS,
 ) -> np.ndarray:
-    """Read an image as (H, W, 3) RGB. Grey becomes RGB, alpha is dropped.
-
-    Args:
-        path (str | PathLike): A local file.
-        dtype (np.dtype | type | None): uint8 or uint16, to which the values are scaled;
-            None keeps the one of the file.
-        limits (Limits): Checked before the image is decoded.
-
-    Raises:
-        ValueError: If the file is no readable image of 8 or 16 bits, or too large.
-    """
+    """Read an image as (H, W, 3) RGB; see :func:`open_image`, :func:`decode_image`."""
     with open_image(path, limits) as header:
-        if header.format == 'JPEG':  # OpenCV fills what is missing with grey.
-            image = _decode_jpeg(header)
-        else:
-            image = _decode(path)
-    if dtype == np.uint8 and image.dtype == np.uint16:
-        return cv2.convertScaleAbs(image, alpha=255 / 65535)
-    if dtype == np.uint16 and image.dtype == np.uint8:
-        return image.astype(np.uint16) * 257
-    return image
+        return decode_image(header, dtype)
 
 
 def open_image(
     path: str | os.PathLike, limits: Limits = _NO_LIMITS
 ) -> ImageFile.ImageFile:
     """Read the header of an image.
+
+    Args:
+        path (str | PathLike): A local file.
+        limits (Limits): What is refused as too large.
 
     Returns:
         ImageFile: A context manager, not decoded yet.
@@ -84,30 +70,44 @@ def open_image(
             f'{path} is too large to be read: {error} Raise PIL.Image.MAX_IMAGE_PIXELS '
             'if that is right'
         ) from error
-    except (OSError, ValueError, SyntaxError) as error:
+    except (OSError, SyntaxError, ValueError) as error:
         raise _unreadable(path) from error
     limits.check_size(path, header.height, header.width)
     return header
 
 
-def has_alpha(path: str | os.PathLike) -> bool:
-    """Tell whether an image says which of its parts are transparent."""
-    with open_image(path) as header:
-        return header.has_transparency_data
+def decode_image(
+    header: ImageFile.ImageFile, dtype: np.dtype | type | None = np.uint8
+) -> np.ndarray:
+    """Decode an image that is open. Grey becomes RGB, alpha is dropped.
 
+    Args:
+        header (ImageFile): From :func:`open_image`.
+        dtype (np.dtype | type | None): uint8 or uint16, to which the values are scaled;
+            None keeps the one of the file.
 
-def _decode_jpeg(header: ImageFile.ImageFile) -> np.ndarray:
-    try:
-        return np.array(ImageOps.exif_transpose(header).convert('RGB'))
-    except OSError as error:
-        raise _unreadable(header.filename) from error
+    Returns:
+        np.ndarray: (H, W, 3), RGB.
 
-
-def _decode(path: str | os.PathLike) -> np.ndarray:
-    image = cv2.imread(os.fspath(path), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    Raises:
+        ValueError: If it is damaged, or not of 8 or 16 bits.
+    """
+    path = header.filename
+    if header.format in ('JPEG', 'MPO', 'TIFF'):
+        # OpenCV fills in what is missing of these.
+        try:
+            header.load()
+        except (OSError, SyntaxError, ValueError) as error:
+            raise _unreadable(path) from error
+    image = cv2.imread(path, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
     if image is None or image.dtype not in (np.uint8, np.uint16):
         raise _unreadable(path)
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    if dtype == np.uint8 and image.dtype == np.uint16:
+        return cv2.convertScaleAbs(image, alpha=255 / 65535)
+    if dtype == np.uint16 and image.dtype == np.uint8:
+        return image.astype(np.uint16) * 257
+    return image
 
 
 def _unreadable(path: str | os.PathLike) -> ValueError:
@@ -118,13 +118,11 @@ def _unreadable(path: str | os.PathLike) -> ValueError:
 
 
 def _is_wanted(path: Path, pattern: str | None) -> bool:
-    if pattern is not None:
-        return fnmatch.fnmatch(path.name, pattern) and path.is_file()
-    return (
-        path.suffix.lower() in IMAGE_SUFFIXES
-        and not path.name.startswith('.')
-        and path.is_file()
-    )
+    if path.name.startswith('.') or not path.is_file():
+        return False
+    if pattern is None:
+        return path.suffix.lower() in IMAGE_SUFFIXES
+    return fnmatch.fnmatch(path.name, pattern)
 
 
 def _natural(path: Path) -> tuple[list[str | int], str]:

@@ -41,9 +41,9 @@ class Limits:
 
     def check_duration(self, path: Path, seconds: Fraction) -> None:
         """Raise a ValueError if so many seconds are too long."""
-        if self.max_seconds is not None and seconds > self.max_seconds:
+        if self.max_seconds is not None and float(seconds) > self.max_seconds:
             raise ValueError(
-                f'{path} lasts {float(seconds):.0f} s, more than max_seconds = '
+                f'{path} lasts {float(seconds):g} s, more than max_seconds = '
                 f'{self.max_seconds}; pass an end, or limits with a larger '
                 'max_seconds, or None for no limit, if that is right'
             )

@@ -17,7 +17,7 @@ from mmengine.logging import print_log
 
 from .colour import Orientation, depth, to_rgb
 from .container import declared_size, open_container
-from .images import has_alpha, list_images, read_image
+from .images import decode_image, list_images, open_image, read_image
 from .limits import Limits
 from .timestamps import fill_times
 
@@ -83,6 +83,7 @@ class FrameReader:
                 f'start = {start or 0} s'
             )
         self._limits = limits
+        self._told_of_alpha = False
 
     def __enter__(self) -> 'FrameReader':
         return self
@@ -122,6 +123,16 @@ class FrameReader:
     def _numbered(self) -> Iterator[tuple[int, TimedFrame]]:
         """Frames with their numbers in the whole video."""
         raise NotImplementedError
+
+    def _tell_of_alpha(self) -> None:
+        """Say once that there is an alpha channel, which RGB lacks."""
+        if not self._told_of_alpha:
+            self._told_of_alpha = True
+            print_log(
+                f'{self.path} has an alpha channel, which is dropped',
+                logger='current',
+                level=logging.WARNING,
+            )
 
     def _name_part(self) -> str:
         """Say in a message which part is read."""
@@ -182,8 +193,9 @@ class VideoFileReader(FrameReader):
             self._container = open_container(self._file, options)
         except (av.FFmpegError, OSError) as error:
             raise ValueError(
-                f'{self.path} is not a video file that can be read ({error}); it is '
-                'damaged, cut off, or no video; images are read from their folder'
+                f'{self.path} is not a video file that can be read ({error.strerror}); '
+                'it is damaged, cut off, no video, or a playlist, which is not '
+                'followed; for images, name their folder'
             ) from error
         stream = self._stream = self._container.streams.best('video')
         if stream is None or Disposition.attached_pic in stream.disposition:
@@ -269,6 +281,8 @@ class VideoFileReader(FrameReader):
         """Learn from the first frame what all frames have in common."""
         is_deep = self._keep_depth and depth(first.format) > 8
         self.dtype = np.dtype(np.uint16 if is_deep else np.uint8)
+        if len(first.format.components) in (2, 4):
+            self._tell_of_alpha()
         ratio = self._stream.sample_aspect_ratio or Fraction(1)
         is_sideways = Orientation.of(first).transpose
         self.sample_aspect_ratio = 1 / ratio if is_sideways else ratio
@@ -281,19 +295,27 @@ class VideoFileReader(FrameReader):
         except (av.FFmpegError, OSError) as error:
             raise ValueError(
                 f'{self.path} has colours that cannot be converted to RGB (pixel '
-                f'format {frame.format.name}, matrix {frame.colorspace}: {error}); '
-                'convert it to BT.709 with another tool first'
+                f'format {frame.format.name}, matrix {frame.colorspace}: '
+                f'{error.strerror}); convert it to BT.709 with another tool first'
             ) from error
 
     def _check_end(self, count: int) -> None:
         """Raise a ValueError if so many frames are not all."""
         if self._damage is None and self._is_cut_off():
             self._damage = 'the file is cut off'
-        if self._damage is not None:
-            raise ValueError(
-                f'{self.path} ends at frame {count}: this and the frames after it '
-                f'cannot be decoded ({self._damage})'
+        if self._damage is None:
+            return
+        context = self._stream.codec_context
+        self._limits.check_size(self.path, context.height, context.width)
+        if context.width == 0 and self._limits.max_pixels is not None:
+            self._damage += (
+                f', or its frames are larger than max_pixels = '
+                f'{self._limits.max_pixels}, a limit that can be changed'
             )
+        raise ValueError(
+            f'{self.path} ends at frame {count}: this and the frames after it cannot '
+            f'be decoded ({self._damage})'
+        )
 
     def _decode_sound_frames(
         self,
@@ -323,7 +345,7 @@ class VideoFileReader(FrameReader):
                         return
                     yield frame
         except av.FFmpegError as error:
-            self._damage = str(error)
+            self._damage = error.strerror
         if self._damage is not None:
             yield from self._held_back()
 
@@ -396,7 +418,6 @@ class ImageFolderReader(FrameReader):
         self._limits.check_duration(
             self.path, (self._first + self.num_frames) / self.fps
         )
-        self._knows_alpha = False
         first = read_image(self._images[0], None, self._limits)
         self.height, self.width = first.shape[:2]
         self.dtype = first.dtype if keep_depth else np.dtype(np.uint8)
@@ -411,15 +432,10 @@ class ImageFolderReader(FrameReader):
             yield index, TimedFrame(image, index / self.fps)
 
     def _read(self, path: Path) -> np.ndarray:
-        if not self._knows_alpha and has_alpha(path):
-            self._knows_alpha = True
-            print_log(
-                f'{path} has an alpha channel, which is dropped here and in all images '
-                f'of {self.path}',
-                logger='current',
-                level=logging.WARNING,
-            )
-        return read_image(path, self.dtype, self._limits)
+        with open_image(path, self._limits) as header:
+            if header.has_transparency_data:
+                self._tell_of_alpha()
+            return decode_image(header, self.dtype)
 
 
 def open_frames(

@@ -1,0 +1,97 @@
+"""Only one local file is read, and only if its content is video."""
+
+import socket
+
+import pytest
+
+from fmanet_mm.video import open_frames
+
+HLS = '#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\n{}\n#EXT-X-ENDLIST\n'
+DASH = (
+    '<?xml version="1.0"?>\n<MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static" '
+    'mediaPresentationDuration="PT5S"><Period><AdaptationSet mimeType="video/mp4">'
+    '<Representation id="1" bandwidth="1"><BaseURL>{}</BaseURL></Representation>'
+    '</AdaptationSet></Period></MPD>'
+)
+SCRIPTS = {
+    'hls': HLS,
+    'concat': "ffconcat version 1.0\nfile '{}'\n",
+    'dash': DASH,
+    'url': '{}\n',
+    'asx': '<asx version="3.0"><entry><ref href="{}"/></entry></asx>\n',
+    'quicktime': 'RTSPtext{}\n',
+    'subtitles': '{{1}}{{2}}{}\n',
+}
+
+
+@pytest.mark.parametrize('suffix', ['mp4', 'm3u8', 'mov', 'txt'])
+@pytest.mark.parametrize('script', SCRIPTS)
+def test_scripts_that_name_other_files_are_refused(
+    tmp_path, make_video, script, suffix, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    clip = make_video(tmp_path / 'clip.mp4')
+    path = tmp_path / f'script.{suffix}'
+    for reference in (clip.name, clip, f'file:{clip}'):
+        path.write_text(SCRIPTS[script].format(reference))
+        with pytest.raises(ValueError, match='is not a video .* or a playlist'):
+            open_frames(path)
+
+
+@pytest.mark.parametrize('script', SCRIPTS)
+def test_scripts_that_name_addresses_connect_to_nothing(tmp_path, script):
+    path = tmp_path / 'script.m3u8'
+    with socket.create_server(('127.0.0.1', 0)) as server:
+        port = server.getsockname()[1]
+        path.write_text(SCRIPTS[script].format(f'http://127.0.0.1:{port}/clip.mp4'))
+        with pytest.raises(ValueError, match='is not a video'):
+            open_frames(path)
+        server.settimeout(0.05)
+        with pytest.raises(TimeoutError):
+            server.accept()
+
+
+def test_sdp_is_refused(tmp_path):
+    path = tmp_path / 'clip.mp4'
+    path.write_text(
+        'v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\n'
+        'm=video 5004 RTP/AVP 96\na=rtpmap:96 H264/90000\n'
+    )
+    with pytest.raises(ValueError, match='is not a video'):
+        open_frames(path)
+
+
+@pytest.mark.parametrize('name', ['%03d.mp4', 'clip.m3u8', 'http:clip', 'a b.txt'])
+def test_names_mean_nothing(tmp_path, make_video, name):
+    path = make_video(tmp_path / 'clip.mkv').rename(tmp_path / name)
+    with open_frames(path) as frames:
+        assert len(list(frames)) == 5
+
+
+@pytest.mark.parametrize(
+    ('suffix', 'codec'),
+    [
+        ('mp4', 'libx264'),
+        ('mov', 'libx264'),
+        ('mkv', 'libx264'),
+        ('webm', 'libvpx-vp9'),
+        ('avi', 'mpeg4'),
+        ('ts', 'libx264'),
+        ('mpg', 'mpeg2video'),
+        ('flv', 'libx264'),
+        ('nut', 'libx264'),
+        ('mxf', 'mpeg2video'),
+        ('ogg', 'libvpx'),
+        ('wmv', 'wmv2'),
+        ('h264', 'libx264'),
+        ('m4v', 'mpeg4'),
+        ('ivf', 'libvpx-vp9'),
+    ],
+)
+def test_formats_of_video(tmp_path, make_video, suffix, codec):
+    path = make_video(tmp_path / f'clip.{suffix}', codec=codec)
+    path = path.rename(tmp_path / 'clip')
+    with open_frames(path) as frames:
+        given = [round(float(frame.mean())) for frame in frames]
+    assert len(given) == 5
+    assert all(abs(a - b) <= 3 for a, b in zip(given, range(20, 70, 10), strict=True))
