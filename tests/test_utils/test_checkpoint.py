@@ -1,6 +1,12 @@
+import os
+import pickle
+from functools import partial
+
+import numpy as np
 import pytest
 import torch
 from mmengine.logging import MessageHub
+from safetensors.torch import save_file
 
 from fmanet_mm.utils.checkpoint import (
     load_checkpoint_file,
@@ -61,3 +67,62 @@ def test_a_failed_write_leaves_nothing(tmp_path):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match='nowhere.pth'):
         load_checkpoint_file(tmp_path / 'nowhere.pth')
+
+
+def test_safetensors_files_can_be_read(tmp_path):
+    weights = dict(weight=torch.arange(3.0), bias=torch.ones(()))
+    file = tmp_path / 'bare.safetensors'
+    save_file(weights, file)
+    assert load_state_dict_file(file).keys() == weights.keys()
+    assert torch.equal(load_state_dict_file(file)['weight'], weights['weight'])
+    file.write_bytes(file.read_bytes()[:40])
+    with pytest.raises(ValueError, match='bare.safetensors is not a safetensors file'):
+        load_state_dict_file(file)
+    with pytest.raises(FileNotFoundError, match='nowhere.safetensors'):
+        load_state_dict_file(tmp_path / 'nowhere.safetensors')
+
+
+class Reduced:
+    """Is pickled as a call."""
+
+    def __init__(self, function, *args):
+        self.call = function, args
+
+    def __reduce__(self):
+        return self.call
+
+
+TRAPS = {
+    'open': lambda path: Reduced(open, path, 'w'),
+    'os.system': lambda path: Reduced(os.system, f'touch {path}'),
+    'eval': lambda path: Reduced(eval, f'open({path!r}, "w")'),
+    'exec': lambda path: Reduced(exec, f'open({path!r}, "w")'),
+    # A checkpoint of MMEngine names getattr, which leads to everything.
+    'getattr': lambda path: Reduced(getattr, Reduced(open, path, 'w'), '__class__'),
+    'numpy': lambda path: np.array([Reduced(open, path, 'w')], dtype=object),
+    'partial': lambda path: Reduced(partial(open, path, 'w')),
+}
+
+
+@pytest.mark.parametrize('zipped', [True, False])
+@pytest.mark.parametrize('trap', TRAPS)
+def test_a_malicious_checkpoint_is_refused_and_not_run(tmp_path, trap, zipped):
+    path, file = tmp_path / 'trap', tmp_path / 'evil.pth'
+    checkpoint = dict(
+        state_dict=dict(weight=torch.ones(1)), meta=TRAPS[trap](str(path))
+    )
+    torch.save(checkpoint, file, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(ValueError, match='evil.pth is not a checkpoint.* safely'):
+        load_state_dict_file(file)
+    assert not path.exists()
+    # The trap works: so it is when it is read without care.
+    torch.load(file, weights_only=False)
+    assert path.exists()
+
+
+def test_a_malicious_plain_pickle_is_refused_and_not_run(tmp_path):
+    path, file = tmp_path / 'trap', tmp_path / 'evil.pth'
+    file.write_bytes(pickle.dumps(TRAPS['open'](str(path))))
+    with pytest.raises(ValueError, match='evil.pth is not a checkpoint'):
+        load_state_dict_file(file)
+    assert not path.exists()
