@@ -96,6 +96,8 @@ def save_onnx(model: FMANet, description: Description, path: str | PathLike) -> 
         input_names=[INPUT],
         output_names=[OUTPUT],
         opset_version=OPSET,
+        # What loads the file optimises it as well, and in a fraction of the time.
+        optimize=False,
         verbose=False,
     )
     program.model.metadata_props[KEY] = description.to_json()

@@ -9,19 +9,21 @@ import torch
 from fmanet_mm.apis import StreamingRestorer
 from fmanet_mm.export import WindowRestorer, load_window_model
 
+# Exporting to ONNX takes a minute of computing.
+pytestmark = pytest.mark.timeout(900)
+
 SUFFIXES = ('.safetensors', '.pt2', '.onnx')
 
 
-@pytest.fixture(params=SUFFIXES)
-def file(request, exported):
-    return exported(request.param)
+@pytest.fixture(params=SUFFIXES, scope='module')
+def window_model(request, exported):
+    return load_window_model(exported(request.param), trusted=True)
 
 
 @pytest.mark.parametrize('size', [(8, 8), (24, 32), (11, 70), (65, 9)])
 @torch.no_grad()
-def test_gives_what_the_network_gives_at_any_size(model, file, size):
+def test_gives_what_the_network_gives_at_any_size(model, window_model, size):
     window = torch.rand(1, 3, 3, *size)
-    window_model = load_window_model(file, trusted=True)
     assert (window_model.num_frames, window_model.scale) == (3, 2)
     expected = model(window, mode='tensor')
     given = window_model(window)
@@ -30,8 +32,8 @@ def test_gives_what_the_network_gives_at_any_size(model, file, size):
     assert expected.std() > 0.01  # an error of 1e-5 would be one
 
 
-def test_restores_clips_as_the_stream_does(model, file):
-    restorer = WindowRestorer(load_window_model(file, trusted=True))
+def test_restores_clips_as_the_stream_does(model, window_model):
+    restorer = WindowRestorer(window_model)
     for length in (1, 2, 4):
         clip = torch.rand(length, 3, 9, 13)
         expected = list(StreamingRestorer(model).restore(clip))
@@ -56,11 +58,10 @@ def test_frames_must_fit_each_other(exported):
         torch.rand(1, 3, 3, 7, 8),
         torch.rand(1, 3, 3, 8, 8).half(),
     ],
-    ids=str,
 )
-def test_refuses_what_is_no_window(file, window):
+def test_refuses_what_is_no_window(window_model, window):
     with pytest.raises(ValueError, match='expected a .*window.*got'):
-        load_window_model(file, trusted=True)(window)
+        window_model(window)
 
 
 def test_other_files_are_refused(tmp_path):
