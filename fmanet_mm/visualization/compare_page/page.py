@@ -65,7 +65,8 @@ class ComparePage:
     Args:
         title (str): Heading of the page.
         max_frames (int): Most frames that are shown.
-        max_bytes (int): Size that the page is kept to; it has a frame at least.
+        max_bytes (int): Most bytes of pictures, as they stand in the page; there is a
+            frame at least.
 
     Raises:
         ValueError: If ``max_frames`` is not positive.
@@ -290,7 +291,8 @@ def write_compare_page(
         kernels (Iterable[np.ndarray], optional): Each (T, k, k).
         title (str): Heading of the page.
         max_frames (int): Most frames that are shown.
-        max_bytes (int): Size that the page is kept to; it has a frame at least.
+        max_bytes (int): Most bytes of pictures, as they stand in the page; there is a
+            frame at least.
 
     Raises:
         ValueError: If there are no frames, or not as many of each kind, or they do not
@@ -370,7 +372,7 @@ def _draw_flow(flow: np.ndarray | None) -> Iterator[dict[str, str]]:
         longest = np.linalg.norm(vectors, axis=-1).max()
         picture = (255 * flow2rgb(vectors)).round().astype(np.uint8)
         yield dict(
-            caption=f'flow to {_say_offset(t, len(flow))}, up to {longest:.1f} px',
+            caption=f'flow to {_say_offset(t, len(flow))}, up to {longest:.1f}\u00a0px',
             image=_encode(picture, '.png'),
         )
 
@@ -390,7 +392,7 @@ def _draw_kernels(kernels: np.ndarray | None) -> Iterator[dict[str, str]]:
 
 def _say_offset(t: int, num_frames: int) -> str:
     offset = t - num_frames // 2
-    return f'frame {offset:+d}' if offset else 'this frame'
+    return f'frame {offset:+d}'.replace('-', '\u2212') if offset else 'this frame'
 
 
 def _encode(image: np.ndarray, suffix: str) -> str:

@@ -36,6 +36,7 @@ function makeChoice(id, options, key) {
 }
 
 function makeCrops() {
+  element('crops').style.setProperty('--layers', page.layers.length);
   for (const { key, name } of page.layers) {
     const canvas = make('canvas', '', { width: CROP_PIXELS, height: CROP_PIXELS });
     canvas.dataset.layer = key;
@@ -180,6 +181,8 @@ function place(event) {
 function listenToStage() {
   let start = null;
   let dragging = false;
+  // Else the browser would take the focus from the border again.
+  stage.addEventListener('mousedown', (event) => event.preventDefault());
   stage.addEventListener('pointerdown', (event) => {
     if (event.button !== 0) return;
     start = event;
