@@ -21,7 +21,8 @@ _EXACT = (
     | Interpolation.FULL_CHR_H_INT
     | Interpolation.FULL_CHR_H_INP
 )
-_MATRIX_BT709 = 1  # AVCOL_SPC_BT709; PyAV names only swscale's own numbers.
+_MATRIX_RGB = 0  # AVCOL_SPC_RGB; PyAV names only swscale's own numbers.
+_MATRIX_BT709 = 1  # AVCOL_SPC_BT709
 _MATRIX_UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED
 _MAX_SD_HEIGHT = 576
 
@@ -123,19 +124,40 @@ def _rescale(image: np.ndarray, white: int, dtype: np.dtype | type) -> np.ndarra
 def from_rgb(
     image: np.ndarray, pixel_format: str, reformatter: VideoReformatter
 ) -> av.VideoFrame:
-    """Convert (H, W, 3) uint8 RGB to YUV, BT.709 in limited range."""
+    """Convert RGB to the colours of a video file.
+
+    Args:
+        image (np.ndarray): (H, W, 3), uint8, or uint16 that spans 0 to 65535.
+        pixel_format (str): FFmpeg's name.
+        reformatter (VideoReformatter): Kept from frame to frame, to save its set-up.
+
+    Returns:
+        VideoFrame: YUV of BT.709 in limited range; in full range where the format
+        (``yuvj...``) says so, and RGB if the format is of RGB.
+    """
+    is_rgb, is_full = _traits(pixel_format)
     return reformatter.reformat(
-        av.VideoFrame.from_ndarray(np.ascontiguousarray(image), 'rgb24'),
+        av.VideoFrame.from_ndarray(
+            np.ascontiguousarray(image),
+            'rgb24' if image.dtype == np.uint8 else 'rgb48le',
+        ),
         format=pixel_format,
-        dst_colorspace=Colorspace.ITU709,
-        dst_color_range=ColorRange.MPEG,
+        dst_colorspace=None if is_rgb else Colorspace.ITU709,
+        dst_color_range=ColorRange.JPEG if is_full else ColorRange.MPEG,
         interpolation=_EXACT,
     )
 
 
-def tag_bt709(context: av.VideoCodecContext) -> None:
+def tag_colours(context: av.VideoCodecContext) -> None:
     """Let a video file say that its frames come from :func:`from_rgb`."""
-    context.colorspace = _MATRIX_BT709
-    context.color_range = ColorRange.MPEG
+    is_rgb, is_full = _traits(context.pix_fmt)
+    context.colorspace = _MATRIX_RGB if is_rgb else _MATRIX_BT709
+    context.color_range = ColorRange.JPEG if is_full else ColorRange.MPEG
     context.color_primaries = ColorPrimaries.BT709
     context.color_trc = ColorTrc.BT709
+
+
+def _traits(pixel_format: str) -> tuple[bool, bool]:
+    """Whether a pixel format is of RGB, and whether of full range."""
+    is_rgb = av.VideoFormat(pixel_format).is_rgb
+    return is_rgb, is_rgb or pixel_format.startswith('yuvj')
