@@ -54,6 +54,16 @@ def test_wheel_carries_configs_and_tools(wheel):
     }
 
 
+def test_wheel_carries_the_parts_of_the_page_of_comparison(wheel):
+    folder = Path('fmanet_mm/visualization/compare_page')
+    with zipfile.ZipFile(wheel) as archive:
+        carried = {
+            Path(name).name for name in archive.namelist() if folder.name in name
+        }
+    there = {path.name for path in (REPO / folder).iterdir() if path.is_file()}
+    assert carried == there > {'template.html', 'style.css', 'script.js'}
+
+
 def test_installed_wheel_works_from_another_folder(wheel, tmp_path):
     target = tmp_path / 'site'
     with zipfile.ZipFile(wheel) as archive:
