@@ -48,7 +48,7 @@ def main() -> None:
     hooks = [StrictCheckpointHook(args.checkpoint)] if args.checkpoint else []
     if args.out:
         hooks.append(SaveMetricsHook(args.out))
-    runner = build_runner(cfg, hooks)
+    runner = build_runner(cfg, hooks, args.trust_checkpoint)
     if not args.checkpoint and any(True for _ in runner.model.parameters()):
         raise ValueError(
             f'{args.config} describes a model with weights, which would be random: '

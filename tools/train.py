@@ -1,17 +1,15 @@
 """Train a model: ``python tools/train.py configs/fmanet_stage1.py``."""
 
-from pathlib import Path
-
 import torch
 from mmengine.config import Config
 from mmengine.logging import print_log
-from mmengine.runner import find_latest_checkpoint
 
 from fmanet_mm.engine import (
     StrictCheckpointHook,
     base_parser,
     build_runner,
     existing_file,
+    find_resumable_checkpoint,
     load_config,
 )
 
@@ -24,8 +22,8 @@ def parse_args():
         const='auto',
         type=lambda name: name if name == 'auto' else existing_file(name),
         metavar='CHECKPOINT',
-        help='go on from a checkpoint; alone or with "auto": from the last one in '
-        'the work folder, or from the start if there is none',
+        help='go on from a checkpoint; alone or with "auto": from the newest whole one '
+        'in the work folder, or from the start if there is none',
     )
     parser.add_argument(
         '--amp',
@@ -41,18 +39,14 @@ def parse_args():
     return parser.parse_args()
 
 
-def resume(cfg: Config, checkpoint: str) -> None:
-    """Let the runner continue from ``checkpoint`` ('auto': the last one)."""
+def resume(cfg: Config, checkpoint: str, trust_checkpoint: bool) -> None:
+    """Let the runner continue from ``checkpoint`` ('auto': the newest whole one)."""
     if checkpoint == 'auto':
-        checkpoint = find_latest_checkpoint(cfg.work_dir)
-        if checkpoint is None:
-            print_log(f'Nothing to resume in {cfg.work_dir}: training from the start')
-            return
-        if not Path(checkpoint).is_file():
-            raise FileNotFoundError(
-                f'{cfg.work_dir}/last_checkpoint names {checkpoint}, which does not '
-                'exist. Name the checkpoint to go on from: --resume CHECKPOINT'
-            )
+        checkpoint = find_resumable_checkpoint(cfg.work_dir, trust_checkpoint)
+    if checkpoint is None:
+        print_log(f'Nothing to resume in {cfg.work_dir}: training from the start')
+        cfg.resume = False
+        return
     cfg.load_from = checkpoint
     cfg.resume = True
 
@@ -87,15 +81,15 @@ def enable_auto_scale_lr(cfg: Config) -> None:
 def main() -> None:
     args = parse_args()
     cfg = load_config(args)
-    if args.resume:
-        resume(cfg, args.resume)
+    if args.resume or cfg.get('resume'):
+        checkpoint = args.resume or cfg.get('load_from') or 'auto'
+        resume(cfg, checkpoint, args.trust_checkpoint)
     if args.amp:
         enable_amp(cfg)
     if args.auto_scale_lr:
         enable_auto_scale_lr(cfg)
-    strict = args.resume and cfg.get('resume')
-    hooks = [StrictCheckpointHook(cfg.load_from)] if strict else []
-    build_runner(cfg, hooks).train()
+    hooks = [StrictCheckpointHook(cfg.load_from)] if cfg.get('resume') else []
+    build_runner(cfg, hooks, args.trust_checkpoint).train()
 
 
 if __name__ == '__main__':

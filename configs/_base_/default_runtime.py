@@ -1,12 +1,16 @@
 default_scope = 'mmagic'
+runner_type = 'SafeRunner'
 custom_imports = dict(imports=['fmanet_mm'], allow_failed_imports=False)
 
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=100),
     param_scheduler=dict(type='ParamSchedulerHook'),
+    learning_rate=dict(type='LearningRateHook'),
+    # With max_skipped=10, ten steps in a row with a NaN loss are only reported.
+    guard=dict(type='FiniteGuardHook', max_skipped=0),
     checkpoint=dict(
-        type='CheckpointHook',
+        type='SafeCheckpointHook',
         interval=5000,
         by_epoch=False,
         max_keep_ckpts=10,

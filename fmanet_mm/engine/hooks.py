@@ -1,4 +1,3 @@
-import os
 from pathlib import Path
 
 import mmengine
@@ -9,6 +8,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from ..utils.checkpoint import describe_misfit
+from .checkpoint import ATOMIC
 
 
 class StrictCheckpointHook(Hook):
@@ -59,7 +59,4 @@ class SaveMetricsHook(Hook):
         """Write ``metrics`` once, from the main process."""
         if not is_main_process():
             return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = self.path.with_name(f'.unfinished_{self.path.name}')
-        mmengine.dump(metrics, unfinished)
-        os.replace(unfinished, self.path)
+        mmengine.dump(metrics, self.path, backend_args=ATOMIC)

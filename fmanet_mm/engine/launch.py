@@ -8,7 +8,8 @@ from mmengine.config import Config, DictAction
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.runner import Runner
+
+from .runner import SafeRunner
 
 
 def existing_file(name: str) -> str:
@@ -42,6 +43,12 @@ def base_parser(description: str) -> argparse.ArgumentParser:
         default='none',
         help='how the processes of a distributed run were started (default: none)',
     )
+    parser.add_argument(
+        '--trust-checkpoint',
+        action='store_true',
+        help='let checkpoints execute the code that they contain; needed for old ones '
+        'that hold more than weights. Only for files of your own',
+    )
     return parser
 
 
@@ -62,19 +69,23 @@ def load_config(args: argparse.Namespace) -> Config:
     return cfg
 
 
-def build_runner(cfg: Config, hooks: list[Hook]) -> Runner:
+def build_runner(
+    cfg: Config, hooks: list[Hook], trust_checkpoint: bool = False
+) -> SafeRunner:
     """Build the runner, on CPUs if there is no GPU, and say where it writes.
 
     Args:
         cfg (Config): Result of :func:`load_config`.
         hooks (list[Hook]): Hooks to add to those of the config.
+        trust_checkpoint (bool): See :class:`SafeRunner`.
 
     Returns:
-        Runner: Ready to train or test.
+        SafeRunner: Ready to train or test.
     """
     if cfg.launcher != 'none' and not torch.cuda.is_available():
         _distribute_over_cpus(cfg)
-    runner = Runner.from_cfg(cfg)
+    runner = SafeRunner.from_cfg(cfg)
+    runner.trust_checkpoint = trust_checkpoint
     for hook in hooks:
         runner.register_hook(hook)
     print_log(f'Logs and checkpoints go to {runner.work_dir}', logger='current')

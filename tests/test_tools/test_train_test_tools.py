@@ -95,7 +95,7 @@ def test_resume_without_a_checkpoint_starts_with_the_weights_of_the_config(
 
 def test_resume_from_a_checkpoint_that_is_gone(tmp_path):
     (tmp_path / 'last_checkpoint').write_text('/gone/iter_7.pth')
-    with pytest.raises(FileNotFoundError, match='/gone/iter_7.pth.*--resume'):
+    with pytest.raises(FileNotFoundError, match=r'(?s)/gone/iter_7.pth.*--resume'):
         run_tool('train', CONFIG, '--work-dir', tmp_path, '--resume')
 
 

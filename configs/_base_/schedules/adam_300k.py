@@ -1,8 +1,10 @@
 # As in the paper: 300K iterations a stage, the learning rate halved at 70, 85, 95 %.
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=300_000, val_interval=5000)
+train_cfg = dict(type='ResumableTrainLoop', max_iters=300_000, val_interval=5000)
 val_cfg = dict(type='MultiValLoop')
 test_cfg = dict(type='MultiTestLoop')
 
+# Gradients are not clipped, as published; --cfg-options
+# optim_wrapper.clip_grad.max_norm=1 clips them, and logs their norm.
 optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='Adam', lr=2e-4))
 param_scheduler = dict(
     type='MultiStepLR',

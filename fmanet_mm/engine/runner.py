@@ -1,0 +1,78 @@
+import re
+
+from mmagic.registry import RUNNERS
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner, load_state_dict
+
+from .checkpoint import RESUMABLE, read_checkpoint
+
+
+@RUNNERS.register_module()
+class SafeRunner(Runner):
+    """MMEngine's runner for checkpoints that may come from anywhere.
+
+    Nothing that stands in a checkpoint is executed, neither pickled code nor the text
+    of its config. A run that goes on needs its own checkpoint alone: weights that
+    would be replaced at once are not initialised.
+
+    Attributes:
+        trust_checkpoint (bool): Let checkpoints execute the code they are pickled
+            with, as MMEngine does. Set before training or testing starts.
+    """
+
+    trust_checkpoint = False
+
+    def load_checkpoint(
+        self,
+        filename: str,
+        map_location: str = 'cpu',
+        strict: bool = False,
+        revise_keys: list = [(r'^module\.', '')],  # noqa: B006
+    ) -> dict:
+        """Load weights into the model.
+
+        Args:
+            filename (str): See :func:`read_checkpoint`.
+            map_location (str): Device to load to.
+            strict (bool): Refuse weights that do not fit.
+            revise_keys (list): Pairs of a pattern and its replacement in the names.
+
+        Returns:
+            dict: The checkpoint.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If the file is damaged, cannot be read safely, or holds weights
+                alone while the run is to go on from it.
+        """
+        checkpoint = read_checkpoint(filename, map_location, self.trust_checkpoint)
+        if self._resume:
+            self._prepare_resuming(checkpoint, filename)
+        self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
+        weights = checkpoint['state_dict']
+        for pattern, replacement in revise_keys:
+            weights = {
+                re.sub(pattern, replacement, key): value
+                for key, value in weights.items()
+            }
+        model = self.model.module if is_model_wrapper(self.model) else self.model
+        load_state_dict(model, weights, strict, self.logger)
+        self._has_loaded = True
+        self.logger.info(f'Load checkpoint from {filename}')
+        return checkpoint
+
+    @staticmethod
+    def _prepare_resuming(checkpoint: dict, filename: str) -> None:
+        missing = [key for key in RESUMABLE if key not in checkpoint]
+        if missing:
+            raise ValueError(
+                f'A run cannot go on from {filename}, which holds no '
+                f'{", ".join(missing)}. Its weights alone are taken by '
+                f'--cfg-options load_from={filename}'
+            )
+        # MMEngine would execute this text, to look for the number of GPUs.
+        checkpoint['meta'].pop('config', None)
+
+    def _init_model_weights(self) -> None:
+        if not (self._resume and self._load_from):
+            super()._init_model_weights()
