@@ -2,6 +2,7 @@
 
 from .gopro import GoProVSRDBDataset
 from .reds import REDSVSRDBDataset
+from .synthetic_motion import SyntheticMotionDataset
 from .transforms import (
     CheckScale,
     EstimateFlow,
@@ -19,6 +20,7 @@ __all__ = [
     'LoadFlow',
     'LoadFrames',
     'REDSVSRDBDataset',
+    'SyntheticMotionDataset',
     'VSRDBDataset',
     'VSRDBRandomCrop',
     'VSRDBRandomFlip',

@@ -1,0 +1,41 @@
+# Scenes made up from the photos that scikit-image and scikit-learn ship: training
+# without any data on disk. Validation takes other scenes of the same photos.
+#
+# A config takes it in place of REDS, see fmanet_stage1_synthetic.py. The workers do the
+# work, each on one core: make them as many as there are cores.
+synthetic_meta_keys = [
+    'key',
+    'img_path',
+    'img_channel_order',
+    'gt_channel_order',
+    'img_sharp_channel_order',
+]
+synthetic_train_dataset = dict(
+    _delete_=True,
+    type='SyntheticMotionDataset',
+    size=(72, 72),
+    scale=4,
+    num_input_frames=3,
+    motion=(0.0, 8.0),
+    pipeline=[
+        dict(type='VSRDBRandomCrop', patch_size=64, scale=4),
+        dict(type='VSRDBRandomFlip', horizontal=0.5, vertical=0.5),
+        dict(
+            type='PackInputs',
+            data_keys=['img_sharp', 'flow'],
+            meta_keys=synthetic_meta_keys,
+        ),
+    ],
+)
+synthetic_val_dataset = dict(
+    _delete_=True,
+    type='SyntheticMotionDataset',
+    size=(96, 128),
+    scale=4,
+    num_input_frames=3,
+    motion=(0.0, 8.0),
+    length=32,
+    seed=1,
+    test_mode=True,
+    pipeline=[dict(type='PackInputs', meta_keys=synthetic_meta_keys)],
+)

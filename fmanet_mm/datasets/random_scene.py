@@ -1,0 +1,146 @@
+"""Scenes drawn by chance from photos.
+
+Lengths are in HR pixels, or relative to the smaller side of the frame; what is drawn of
+motion matters only in its proportions, :meth:`Scene.with_speed` sets how fast it is.
+"""
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+
+from .scene import OVERSAMPLING, Layer, Scene, Trajectory, similarity
+
+# Photos are shrunk by up to this, which gives other sizes and takes noise away.
+MAX_SHRINKING = 2
+# Of the background, relative to the frame; what lies beyond is mirrored.
+BACKGROUND_SIZE = 1.3
+# Standard deviation of its angle.
+TILT = 0.1
+PIECE_RADIUS = (0.12, 0.4)
+# Standard deviation of the blur of a piece's outline, from sharp to out of focus.
+OUTLINE_BLUR = (0.5, 2.5)
+# From leaves of few corners to smooth ones.
+OUTLINE_CORNERS = (5, 40)
+# Camera shake: periods of its waves in frames, and their size beside the speed.
+SHAKE_PERIODS = (2.5, 8)
+SHAKE_SIZE = 0.25
+SHAKE_WAVES = 3
+# Rotation and zoom beside the shift, measured at the rim of what moves.
+TURN = 0.35
+ACCELERATION = 0.25
+
+
+def draw_scene(
+    rng: np.random.Generator,
+    draw_photo: Callable[[np.random.Generator], np.ndarray],
+    size: tuple[int, int],
+    scale: int,
+    num_pieces: int,
+    speed: float,
+) -> Scene:
+    """Draw a scene: a background, pieces before it, and a camera that shakes.
+
+    Args:
+        rng (np.random.Generator): Where all chance comes from.
+        draw_photo (Callable): Gives a photo, uint8 RGB of shape (h, w, 3).
+        size (tuple[int, int]): (H, W) of the LR frame.
+        scale (int): Ratio of HR to LR size, s.
+        num_pieces (int): Number of layers before the background.
+        speed (float): See :meth:`Scene.with_speed`.
+
+    Returns:
+        Scene: The scene.
+    """
+    frame = scale * np.array(size)
+    layers = [_draw_background(rng, draw_photo(rng), frame)]
+    layers += [_draw_piece(rng, draw_photo(rng), frame) for _ in range(num_pieces)]
+    camera = _draw_trajectory(rng, _centre(frame), frame.min() / 2, SHAKE_WAVES)
+    return Scene(layers, camera, size, scale).with_speed(speed)
+
+
+def _draw_background(
+    rng: np.random.Generator, photo: np.ndarray, frame: np.ndarray
+) -> Layer:
+    image = _cut(rng, photo, np.rint(BACKGROUND_SIZE * frame).astype(int))
+    placement = similarity(
+        rng.normal(scale=TILT), 1 / OVERSAMPLING, _centre(image.shape), _centre(frame)
+    )
+    still = _draw_trajectory(rng, _centre(frame), frame.min() / 2, 0).scaled(0)
+    return Layer(image, None, placement, still)
+
+
+def _draw_piece(
+    rng: np.random.Generator, photo: np.ndarray, frame: np.ndarray
+) -> Layer:
+    radius = rng.uniform(*PIECE_RADIUS) * frame.min()
+    mask = _draw_mask(rng, radius)
+    image = _cut(rng, photo, np.array(mask.shape) // OVERSAMPLING)
+    place = rng.uniform(size=2) * frame[::-1]
+    placement = similarity(
+        rng.uniform(-np.pi, np.pi), 1 / OVERSAMPLING, _centre(image.shape), place
+    )
+    return Layer(image, mask, placement, _draw_trajectory(rng, place, radius, 0))
+
+
+def _draw_mask(rng: np.random.Generator, radius: float) -> np.ndarray:
+    """Draw a leaf-like piece, oversampled: a circle whose radius swings, as polygon."""
+    radius = OVERSAMPLING * radius
+    blur = OVERSAMPLING * rng.uniform(*OUTLINE_BLUR)
+    # Room for the blur, and for the mask to be 0 at its borders.
+    half = OVERSAMPLING * int(np.ceil((radius + 3 * blur) / OVERSAMPLING) + 1)
+    angles = np.linspace(0, 2 * np.pi, rng.integers(*OUTLINE_CORNERS), endpoint=False)
+    swings = sum(
+        rng.uniform(0, 0.6 / wave) * np.cos(wave * angles + rng.uniform(0, 2 * np.pi))
+        for wave in (1, 2, 3, 5)
+    )
+    radii = radius * (1.2 + swings) / (1.2 + swings).max()
+    corners = (
+        half - 0.5 + radii[:, None] * np.stack((np.cos(angles), np.sin(angles)), 1)
+    )
+    mask = np.zeros((2 * half, 2 * half), np.float32)
+    # OpenCV takes fractions of pixels as integers with 4 binary digits.
+    cv2.fillPoly(mask, [np.rint(16 * corners).astype(np.int32)], 1, shift=4)
+    return cv2.GaussianBlur(mask, (0, 0), blur)
+
+
+def _cut(rng: np.random.Generator, photo: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """Take some part of a photo, shrunk by chance, to some size, then oversample it.
+
+    A photo that is too small is enlarged.
+    """
+    ratio = min(rng.uniform(1, MAX_SHRINKING), *np.array(photo.shape[:2]) / size)
+    height, width = (int(ratio * side) for side in size)
+    top = rng.integers(photo.shape[0] - height + 1)
+    left = rng.integers(photo.shape[1] - width + 1)
+    image = cv2.resize(
+        photo[top : top + height, left : left + width],
+        (int(size[1]), int(size[0])),
+        interpolation=cv2.INTER_AREA if ratio > 1 else cv2.INTER_CUBIC,
+    )
+    return cv2.resize(
+        image, None, fx=OVERSAMPLING, fy=OVERSAMPLING, interpolation=cv2.INTER_CUBIC
+    )
+
+
+def _draw_trajectory(
+    rng: np.random.Generator, centre: np.ndarray, radius: float, num_waves: int
+) -> Trajectory:
+    """Draw how a thing of some radius moves, about one pixel a frame."""
+    direction = rng.uniform(0, 2 * np.pi)
+    shift = rng.uniform(0, 2) * np.array((np.cos(direction), np.sin(direction)))
+    units = np.array((1, 1, TURN / radius, TURN / radius))
+    return Trajectory(
+        centre=centre,
+        velocity=np.concatenate((shift, units[2:] * rng.normal(size=2))),
+        acceleration=ACCELERATION * units * rng.normal(size=4),
+        waves=SHAKE_SIZE * units * rng.normal(size=(num_waves, 4)),
+        frequencies=2 * np.pi / rng.uniform(*SHAKE_PERIODS, size=(num_waves, 4)),
+        phases=rng.uniform(0, 2 * np.pi, size=(num_waves, 4)),
+    )
+
+
+def _centre(shape: np.ndarray | tuple[int, ...]) -> np.ndarray:
+    """Middle (x, y) of an image of shape (H, W, ...)."""
+    height, width = shape[:2]
+    return np.array(((width - 1) / 2, (height - 1) / 2))
