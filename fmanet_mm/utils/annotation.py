@@ -1,5 +1,6 @@
 """Annotation files: which clips a set has."""
 
+import os
 from os import PathLike
 from pathlib import Path, PurePosixPath
 
@@ -39,3 +40,16 @@ def read_annotation(ann_file: str | PathLike) -> dict[str, int | None]:
             raise ValueError(f'{ann_file}, line {number} repeats clip {clip}.')
         clips[clip] = int(length[0]) if length else None
     return clips
+
+
+def write_annotation(ann_file: str | PathLike, clips: dict[str, int]) -> None:
+    """Write which clips a set has, for :func:`read_annotation`.
+
+    Args:
+        ann_file (str | PathLike): File to write, whole or not at all.
+        clips (dict[str, int]): Number of frames by clip.
+    """
+    path = Path(ann_file)
+    unfinished = path.with_name(f'.unfinished_{path.name}')
+    unfinished.write_text(''.join(f'{clip} {clips[clip]}\n' for clip in clips))
+    os.replace(unfinished, path)

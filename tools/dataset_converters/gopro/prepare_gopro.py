@@ -1,0 +1,48 @@
+"""Make GoPro's low-resolution frames and annotation; can be stopped and taken up again.
+
+python tools/dataset_converters/gopro/prepare_gopro.py data/GoPro --num-processes 8
+"""
+
+import argparse
+from pathlib import Path
+
+from fmanet_mm.datasets.prepare_gopro import BLURS, SPLITS, prepare_gopro
+from fmanet_mm.utils.annotation import read_annotation
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('root', type=Path, help='folder with test/ and train/')
+    parser.add_argument(
+        '--splits',
+        nargs='+',
+        choices=[*SPLITS],
+        default=['test'],
+        help='splits to treat (default: test)',
+    )
+    parser.add_argument(
+        '--blur',
+        choices=BLURS,
+        default='blur',
+        help='which of the blurry frames (default: blur)',
+    )
+    parser.add_argument(
+        '--scale', type=int, default=4, help='ratio of HR to LR size (default: 4)'
+    )
+    parser.add_argument(
+        '--num-processes', type=int, default=4, help='at the same time (default: 4)'
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    files = prepare_gopro(**vars(parse_args()))
+    for file in files.values():
+        clips = read_annotation(file)
+        print(f'{file}: {len(clips)} clips, {sum(clips.values()):,} frames')
+
+
+if __name__ == '__main__':
+    main()
