@@ -1,6 +1,6 @@
 """FMA-Net for MMagic; importing this package registers its parts."""
 
-from . import apis, datasets, engine, flow, models  # noqa: F401
+from . import apis, datasets, engine, evaluation, flow, models  # noqa: F401
 from .apis import register_inferencer
 from .version import __version__
 

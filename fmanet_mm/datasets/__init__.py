@@ -1,7 +1,8 @@
-"""VSRDB datasets and the transforms of their pipelines."""
+"""VSRDB datasets, the transforms of their pipelines, and their sampler."""
 
 from .gopro import GoProVSRDBDataset
 from .reds import REDSVSRDBDataset
+from .samplers import ContiguousSampler
 from .synthetic_motion import SyntheticMotionDataset
 from .transforms import (
     CheckScale,
@@ -15,6 +16,7 @@ from .vsrdb import VSRDBDataset
 
 __all__ = [
     'CheckScale',
+    'ContiguousSampler',
     'EstimateFlow',
     'GoProVSRDBDataset',
     'LoadFlow',

@@ -1,0 +1,74 @@
+"""The frames of one clip, measured as they come."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .measures import KeptFrame, Measures
+
+
+@dataclass
+class ClipMeasurement:
+    """What was measured of a clip.
+
+    Frames may come in any order, and from several processes. A frame is kept only until
+    its neighbours have come, which in order of time is at once.
+
+    Attributes:
+        values (dict[int, dict[str, float]]): By the frame's place in the clip, then by
+            the measure's name. Those of a pair stand at its second frame.
+    """
+
+    values: dict[int, dict[str, float]] = field(default_factory=dict)
+    _pairs: set[int] = field(default_factory=set)
+    _waiting: dict[int, KeptFrame] = field(default_factory=dict)
+
+    def add(
+        self, place: int, output: np.ndarray, target: np.ndarray, measures: Measures
+    ) -> None:
+        """Measure a frame, and the pairs that it completes; once only.
+
+        Args:
+            place (int): Place of the frame in the clip; consecutive frames have
+                consecutive places.
+            output (np.ndarray): uint8 RGB image of shape (H, W, 3).
+            target (np.ndarray): The true one.
+            measures (Measures): What to measure.
+
+        Raises:
+            ValueError: If the shapes differ or are too small.
+        """
+        if place in self.values:
+            return
+        if output.shape != target.shape:
+            raise ValueError(
+                f'The output has (H, W) = {output.shape[:2]}, its target '
+                f'{target.shape[:2]}; they must be of one size.'
+            )
+        self.values[place] = measures.of_frame(output, target)
+        if measures.needs_pairs:
+            self._waiting[place] = measures.keep(output, target)
+            self._measure_pairs((place, place + 1), measures)
+            for neighbour in (place - 1, place, place + 1):
+                if {neighbour - 1, neighbour + 1} <= self.values.keys():
+                    self._waiting.pop(neighbour, None)
+
+    def finish(self) -> None:
+        """Let go of frames whose neighbours will not come: those at the clip's ends."""
+        self._waiting.clear()
+
+    def merge(self, other: 'ClipMeasurement', measures: Measures) -> None:
+        """Take over what another process measured of the same clip."""
+        for place, values in other.values.items():
+            self.values.setdefault(place, {}).update(values)
+        self._pairs |= other._pairs
+        self._waiting |= other._waiting
+        self._measure_pairs(sorted(self._waiting), measures)
+
+    def _measure_pairs(self, places, measures: Measures) -> None:
+        """Measure the pairs that end at the places, where both frames are there."""
+        for place in places:
+            ends = self._waiting.get(place - 1), self._waiting.get(place)
+            if place not in self._pairs and all(ends):
+                self.values[place].update(measures.of_pair(*ends))
+                self._pairs.add(place)

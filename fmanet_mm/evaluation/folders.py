@@ -1,0 +1,252 @@
+"""Measuring results that lie in files, whatever method made them."""
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import zip_longest
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from ..utils.annotation import read_annotation
+from ..video import FrameReader, ImageFolderReader, open_frames
+from ..video.images import IMAGE_SUFFIXES
+from .clip import ClipMeasurement
+from .measures import MOTION_ESTIMATOR, Measures
+from .protocol import Protocol, get_protocol
+from .report import Report
+
+NamedPair = tuple[str, np.ndarray, np.ndarray]
+
+
+def evaluate_folders(
+    results: str | os.PathLike,
+    targets: str | os.PathLike,
+    protocol: str = 'published',
+    measures: Sequence[str] | None = None,
+    motion: dict | None = MOTION_ESTIMATOR,
+    ann_file: str | os.PathLike | None = None,
+    name: str | None = None,
+    lpips_net: str = 'alex',
+    device: str = 'cpu',
+) -> Report:
+    """Measure results against the true frames, as :class:`VSRDBMetric` does.
+
+    Either side is a video file, a folder of images, or a folder of such, one for every
+    clip and named alike on both sides. Frames of folders belong together by their
+    names, so the results may lack those that the protocol leaves out; frames of videos
+    belong together by their order.
+
+    Args:
+        results (str | PathLike): The restored frames. ``{clip}`` in the path stands for
+            the clips where the frames lie further inside, ``'test/{clip}/sharp'``.
+        targets (str | PathLike): The true frames, likewise.
+        protocol (str): See :class:`VSRDBMetric`.
+        measures (Sequence[str], optional): See :class:`VSRDBMetric`.
+        motion (dict, optional): See :class:`VSRDBMetric`.
+        ann_file (str | PathLike, optional): File with the clips to measure, see
+            :func:`fmanet_mm.utils.annotation.read_annotation`; a number of frames must
+            be that of the folder of targets. By default all clips, which must then be
+            the same on both sides.
+        name (str, optional): Name of the method, by default that of the folder.
+        lpips_net (str): See :class:`LPIPS`.
+        device (str): Device of LPIPS and of the flow estimator.
+
+    Returns:
+        Report: Everything measured.
+
+    Raises:
+        FileNotFoundError: If a path, a clip or weights are missing.
+        ValueError: If clips, frames or sizes do not fit, a file cannot be read, or an
+            argument is out of range.
+    """
+    chosen = get_protocol(protocol)
+    names = tuple(measures or chosen.measures)
+    tools = Measures(names, chosen.border, motion, lpips_net, device)
+    lengths = None if ann_file is None else read_annotation(ann_file)
+    pairs = _match_clips(results, targets, lengths, ann_file)
+    for clip, paths in pairs.items():
+        _check_clip(*paths, chosen, lengths and lengths[clip])
+    frames = {
+        clip: _measure_clip(clip, *paths, chosen, tools)
+        for clip, paths in pairs.items()
+    }
+    return Report(
+        name=name or Path(str(results).partition('{clip}')[0]).resolve().stem,
+        protocol=chosen,
+        measures=names,
+        frames=frames,
+        motion=motion['type'] if motion else None,
+    )
+
+
+def _match_clips(
+    results: str | os.PathLike,
+    targets: str | os.PathLike,
+    lengths: dict[str, int | None] | None,
+    ann_file: str | os.PathLike | None,
+) -> dict[str, tuple[Path, Path]]:
+    """Paths of the result and the target by clip."""
+    found, true = _find_clips(results), _find_clips(targets)
+    if isinstance(found, Path) and isinstance(true, Path):
+        return {true.stem: (found, true)}
+    for path, clips, other in ((results, found, targets), (targets, true, results)):
+        if isinstance(clips, Path):
+            raise ValueError(
+                f'{path} is one clip, but {other} holds several. Name the folder of '
+                'the clips on both sides, or one clip on both.'
+            )
+    wanted = true if lengths is None else lengths
+    source = ann_file or targets
+    for path, clips in ((results, found), (targets, true)):
+        missing = sorted(wanted.keys() - clips.keys())
+        if missing:
+            raise FileNotFoundError(
+                f'{path} lacks {len(missing)} of the {len(wanted)} clips of {source}: '
+                f'{_shorten(missing)}. To measure some of the clips, name them in an '
+                'annotation file.'
+            )
+    extra = sorted(found.keys() - true.keys())
+    if lengths is None and extra:
+        raise ValueError(
+            f'{results} has {len(extra)} clips that {targets} lacks: '
+            f'{_shorten(extra)}. To measure the others, name them in an annotation '
+            'file.'
+        )
+    return {clip: (found[clip], true[clip]) for clip in wanted}
+
+
+def _find_clips(path: str | os.PathLike) -> dict[str, Path] | Path:
+    """Clips by name, or the path itself if it is one clip."""
+    outside, _, inside = str(path).partition('{clip}')
+    root = Path(outside)
+    if not root.exists():
+        raise FileNotFoundError(f'there is no video file or folder {root}')
+    if root.is_file():
+        return root
+    entries = sorted(entry for entry in root.iterdir() if entry.name[0] != '.')
+    if not inside and any(entry.suffix.lower() in IMAGE_SUFFIXES for entry in entries):
+        return root
+    clips = {}
+    for entry in entries:
+        clip = entry.name if entry.is_dir() else entry.stem
+        if inside and entry.is_file():
+            continue
+        if clip in clips:
+            raise ValueError(
+                f'{clips[clip]} and {entry} are both called {clip}; one of them must '
+                'go.'
+            )
+        clips[clip] = Path(f'{entry}{inside}')
+    if not clips:
+        raise FileNotFoundError(f'there are no clips in {root}')
+    return clips
+
+
+def _check_clip(
+    result: Path, target: Path, protocol: Protocol, length: int | None
+) -> None:
+    """Find out before anything is measured what does not fit."""
+    with open_frames(result) as outputs, open_frames(target) as truths:
+        size, true_size = (
+            (reader.height, reader.width) for reader in (outputs, truths)
+        )
+        if size != true_size:
+            raise ValueError(
+                f'{result} has frames of (H, W) = {size}, but those of {target} have '
+                f'{true_size}; they must be of one size.'
+            )
+        if isinstance(truths, ImageFolderReader):
+            if length not in (None, truths.num_frames):
+                raise ValueError(
+                    f'{target} has {truths.num_frames} frames, but the annotation file '
+                    f'says {length}.'
+                )
+            if isinstance(outputs, ImageFolderReader):
+                _check_names(outputs, truths, protocol)
+
+
+def _check_names(
+    outputs: ImageFolderReader, truths: ImageFolderReader, protocol: Protocol
+) -> None:
+    wanted, given = set(protocol.select(truths.stems)), set(outputs.stems)
+    for stems, problem in (
+        (wanted - given, 'lacks'),
+        (given - set(truths.stems), 'has, but should not,'),
+    ):
+        if stems:
+            raise ValueError(
+                f'{outputs.path} {problem} {len(stems)} frames: '
+                f'{_shorten(sorted(stems))}. It has {len(given)}, {truths.path} has '
+                f'{len(truths.stems)}, of which protocol {protocol.name} measures '
+                f'{len(wanted)}; results must be named as the true frames.'
+            )
+
+
+def _measure_clip(
+    clip: str, result: Path, target: Path, protocol: Protocol, measures: Measures
+) -> dict[str, dict[str, float]]:
+    """Values by the frame's name."""
+    measured, names = ClipMeasurement(), []
+    with open_frames(result) as outputs, open_frames(target) as truths:
+        pairs = _pair_frames(outputs, truths, protocol)
+        progress = tqdm(pairs, f'Measuring {clip}', unit='frame', leave=False)
+        for place, (name, output, truth) in enumerate(progress):
+            measured.add(place, output, truth, measures)
+            names.append(name)
+    if not names:
+        raise ValueError(
+            f'Protocol {protocol.name} measures none of the few frames of {target}.'
+        )
+    return {name: measured.values[place] for place, name in enumerate(names)}
+
+
+def _pair_frames(
+    outputs: FrameReader, truths: FrameReader, protocol: Protocol
+) -> Iterator[NamedPair]:
+    if isinstance(outputs, ImageFolderReader) and isinstance(truths, ImageFolderReader):
+        return _pair_by_name(outputs, truths, protocol)
+    return _trim_ends(_pair_by_order(outputs, truths), protocol.skipped)
+
+
+def _pair_by_name(
+    outputs: ImageFolderReader, truths: ImageFolderReader, protocol: Protocol
+) -> Iterator[NamedPair]:
+    wanted, given = set(protocol.select(truths.stems)), set(outputs.stems)
+    images = iter(outputs)
+    for stem, truth in zip(truths.stems, truths, strict=True):
+        output = next(images) if stem in given else None
+        if stem in wanted:
+            yield stem, output, truth
+
+
+def _pair_by_order(outputs: FrameReader, truths: FrameReader) -> Iterator[NamedPair]:
+    counts = [0, 0]
+    for number, images in enumerate(zip_longest(outputs, truths)):
+        counts = [
+            count + (image is not None)
+            for count, image in zip(counts, images, strict=True)
+        ]
+        if counts[0] == counts[1]:
+            yield f'{number:08d}', *images
+    if counts[0] != counts[1]:
+        raise ValueError(
+            f'{outputs.path} has {counts[0]} frames, but {truths.path} has '
+            f'{counts[1]}. Videos have no names of frames, so they must have all; '
+            'folders of images may lack those that the protocol leaves out.'
+        )
+
+
+def _trim_ends(pairs: Iterable[NamedPair], number: int) -> Iterator[NamedPair]:
+    """Leave out so many at either end."""
+    held = deque()
+    for index, pair in enumerate(pairs):
+        if index >= number:
+            held.append(pair)
+        if len(held) > number:
+            yield held.popleft()
+
+
+def _shorten(names: list[str]) -> str:
+    return ', '.join(names[:5]) + (', ...' if len(names) > 5 else '')
