@@ -155,7 +155,7 @@ class VideoFileReader(FrameReader):
         start (Fraction | float | None): Leave frames before this time out, in seconds.
             They are decoded all the same.
         end (Fraction | float | None): Leave frames at and after this time out.
-        limits (Limits): What is refused as too large or too long.
+        limits (Limits | None): What is refused as too large or too long.
 
     Attributes:
         origin (Fraction): Timestamp in seconds that the first frame of the whole video
@@ -492,4 +492,5 @@ def _to_seconds(name: str, value: Fraction | float | None) -> Fraction | None:
         return None
     if value < 0:
         raise ValueError(f'{name} must be at least 0 seconds, got {value}')
-    return Fraction(value).limit_denominator(1_000_000)
+    seconds = Fraction(value)
+    return seconds.limit_denominator(1_000_000) if isinstance(value, float) else seconds

@@ -2,6 +2,7 @@
 
 import socket
 
+import numpy as np
 import pytest
 
 from fmanet_mm.video import open_frames
@@ -59,6 +60,14 @@ def test_sdp_is_refused(tmp_path):
     )
     with pytest.raises(ValueError, match='is not a video'):
         open_frames(path)
+
+
+@pytest.mark.parametrize('suffix', ['png', 'jpg', 'webp'])
+def test_images_are_not_taken_for_video(tmp_path, make_folder, suffix):
+    image = np.zeros((8, 8, 3), np.uint8)
+    folder = make_folder(tmp_path / 'a', {f'0.{suffix}': image})
+    with pytest.raises(ValueError, match='is not a video .* name their folder'):
+        open_frames(folder / f'0.{suffix}')
 
 
 @pytest.mark.parametrize('name', ['%03d.mp4', 'clip.m3u8', 'http:clip', 'a b.txt'])

@@ -133,6 +133,8 @@ def test_long_folders_are_refused(tmp_path, make_folder):
     folder = make_folder(tmp_path / 'a', images)
     with pytest.raises(ValueError, match='a lasts 5 s, more than max_seconds = 4'):
         open_frames(folder, 1, limits=Limits(max_seconds=4))
+    with pytest.raises(ValueError, match='a lasts 5 s, more than max_seconds = 4'):
+        open_frames(folder, 1, start=3, limits=Limits(max_seconds=4))
     assert len(list(open_frames(folder, 1, end=4, limits=Limits(max_seconds=4)))) == 4
 
 

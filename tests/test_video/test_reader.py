@@ -387,6 +387,23 @@ def test_times_of_a_constant_frame_rate(tmp_path, suffix, b_frames, fps):
     assert order == list(range(9))
 
 
+@pytest.mark.parametrize('codec', ['libx264', 'mpeg4'])
+@pytest.mark.parametrize('b_frames', ['0', '2'])
+def test_times_of_an_avi_file_that_leaves_frames_out(tmp_path, codec, b_frames):
+    numbers = [0, 1, 2, 5, 6, 9, 10, 11]
+    with av.open(str(tmp_path / 'clip.avi'), 'w') as container:
+        stream = container.add_stream(codec, rate=25, options={'bf': b_frames})
+        stream.height, stream.width, stream.pix_fmt = 48, 64, 'yuv420p'
+        for number in numbers:
+            image = np.full((48, 64, 3), 20 * number + 20, np.uint8)
+            frame = av.VideoFrame.from_ndarray(image, 'rgb24')
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    times, order = read_times(tmp_path / 'clip.avi')
+    assert (times, order) == ([40 * number for number in numbers], numbers)
+
+
 def test_frames_without_times_follow_the_frame_rate(tmp_path, make_video):
     path = make_video(tmp_path / 'clip.h264')
     with open_frames(path) as frames:

@@ -5,8 +5,10 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
+from av.video.reformatter import VideoReformatter
 
 from fmanet_mm.video import open_frames
+from fmanet_mm.video.colour import to_rgb
 
 BT709, BT601, SMPTE170M, BT2020 = 1, 5, 6, 9
 LIMITED, FULL = 1, 2
@@ -124,6 +126,15 @@ def test_deep_white_is_white(tmp_path, pixel_format, color_range, white):
     path = write_flat(tmp_path / 'clip.mkv', white, pixel_format, matrix, color_range)
     np.testing.assert_allclose(read_flat(path, keep_depth=True), 65535, atol=5)
     assert read_flat(path) == [255, 255, 255]
+
+
+@pytest.mark.parametrize('color_range', [0, LIMITED, FULL])
+def test_grey_spans_all_values_whatever_its_range_says(color_range):
+    frame = av.VideoFrame(8, 8, 'gray10le')
+    frame.planes[0].update(np.full(frame.planes[0].buffer_size // 2, 1023, np.uint16))
+    frame.color_range = color_range
+    given = to_rgb(frame, VideoReformatter(), np.uint16)
+    assert given[0, 0].tolist() == [65535] * 3
 
 
 def test_depth_is_kept_only_where_there_is_some(tmp_path):
