@@ -6,3 +6,5 @@ _base_ = [
     '_base_/datasets/reds.py',
     '_base_/schedules/adam_300k.py',
 ]
+
+default_hooks = dict(checkpoint=dict(save_best='Reconstruction/PSNR'))

@@ -71,6 +71,21 @@ def test_hooks_metrics_and_visualizer_build(config, tmp_path):
     )
 
 
+def test_the_best_checkpoint_is_by_a_metric_of_validation(config):
+    if config.get('val_evaluator'):
+        metrics = EVALUATORS.build(config.val_evaluator).metrics
+        names = [f'{m.prefix}/{m.metric}' if m.prefix else m.metric for m in metrics]
+        assert config.default_hooks.checkpoint.save_best in names
+
+
+@pytest.mark.parametrize('name', ['stage2', 's_stage2', 'stage2_mini', 'stage2_400e'])
+def test_testing_is_as_published(name):
+    (metric,) = EVALUATORS.build(load(f'fmanet_{name}').test_evaluator).metrics
+    protocol = metric.protocol
+    assert (protocol.name, protocol.border, protocol.skipped) == ('published', 4, 1)
+    assert protocol.measures == ('PSNR', 'SSIM', 'tOF')
+
+
 def parameters(name):
     return sum(p.numel() for p in MODELS.build(load(name).model).parameters())
 

@@ -11,6 +11,7 @@ from fmanet_mm.engine import (
     existing_file,
     load_config,
 )
+from fmanet_mm.evaluation import EvaluationReportHook
 
 METRIC_FILES = ('.json', '.yml', '.yaml', '.pkl')
 
@@ -45,7 +46,9 @@ def main() -> None:
     cfg = load_config(args)
     cfg.load_from = args.checkpoint
     cfg.resume = False
-    hooks = [StrictCheckpointHook(args.checkpoint)] if args.checkpoint else []
+    hooks = [EvaluationReportHook()]
+    if args.checkpoint:
+        hooks.append(StrictCheckpointHook(args.checkpoint))
     if args.out:
         hooks.append(SaveMetricsHook(args.out))
     runner = build_runner(cfg, hooks, args.trust_checkpoint)

@@ -220,8 +220,9 @@ def test_stage_1_validates_on_blurry_frames(reds, tmp_path):
         prediction = sample.output.pred_img.permute(1, 2, 0).numpy()
         errors.append(np.mean((prediction - blurry) ** 2))
     psnr = np.mean(20 * np.log10(255 / np.sqrt(errors)))
-    assert recorder.metrics.keys() == {'PSNR', 'SSIM'}
-    assert recorder.metrics['PSNR'] == pytest.approx(psnr, abs=1e-4)
+    metrics = recorder.metrics
+    assert metrics.keys() == {'Reconstruction/PSNR', 'Reconstruction/SSIM'}
+    assert metrics['Reconstruction/PSNR'] == pytest.approx(psnr, abs=1e-4)
 
 
 def run_loop(config, model, recorder, work_dir, mode='val'):
@@ -290,6 +291,7 @@ def test_gopro(make_vsrdb_set, tmp_path):
     vsrdb_set = make_vsrdb_set(tmp_path / 'GoPro', (16, 20))
     stems = [f'{number:06d}' for number in range(1, 6)]
     vsrdb_set.add_clip(clip, split='test', stems=stems, gt=f'test/{clip}/sharp')
+    (vsrdb_set.root / 'test.txt').write_text(f'{clip} 5\n')
 
     config = load_config('fmanet_stage2_gopro', vsrdb_set.root)
     recorder = Recorder()
@@ -300,7 +302,7 @@ def test_gopro(make_vsrdb_set, tmp_path):
         data_preprocessor=PREPROCESSOR,
     )
     run_loop(config, bicubic, recorder, tmp_path / 'work', 'test')
-    assert recorder.metrics.keys() == {'GoPro/PSNR', 'GoPro/SSIM'}
+    assert recorder.metrics.keys() == {'GoPro/PSNR', 'GoPro/SSIM', 'GoPro/tOF'}
     assert 5 < recorder.metrics['GoPro/PSNR'] < 15
 
 

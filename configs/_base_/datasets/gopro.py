@@ -1,16 +1,17 @@
 # GoPro x4, test only: 1,111 frames in 11 clips, of which the first and the last of each
 # clip are left out. The sharp HR frames are those of the official tree, the blurry LR
-# ones a bicubic reduction of its blur.
+# ones a bicubic reduction of its blur, made by tools/dataset_converters/gopro.
 #
 # A config takes it in place of REDS, see fmanet_stage2_gopro.py.
 gopro_dataloader = dict(
     _delete_=True,
     batch_size=1,
     num_workers=4,
-    sampler=dict(type='DefaultSampler', shuffle=False),
+    sampler=dict(type='ContiguousSampler'),
     dataset=dict(
         type='GoProVSRDBDataset',
         data_root='data/GoPro',
+        ann_file='test.txt',
         data_prefix=dict(img='test_blur_bicubic/X4', gt='test/{clip}/sharp'),
         num_input_frames=3,
         num_output_frames=1,
@@ -28,8 +29,5 @@ gopro_dataloader = dict(
 )
 gopro_evaluator = dict(
     type='Evaluator',
-    metrics=[
-        dict(type='PSNR', crop_border=4, prefix='GoPro'),
-        dict(type='SSIM', crop_border=4, prefix='GoPro'),
-    ],
+    metrics=[dict(type='VSRDBMetric', protocol='published', prefix='GoPro')],
 )

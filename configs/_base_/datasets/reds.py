@@ -66,7 +66,7 @@ train_dataloader = dict(
 val_dataloader = dict(
     batch_size=1,
     num_workers=4,
-    sampler=dict(type='DefaultSampler', shuffle=False),
+    sampler=dict(type='ContiguousSampler'),
     dataset=dict(
         type='REDSVSRDBDataset',
         subset='REDS4',
@@ -79,11 +79,12 @@ val_dataloader = dict(
 )
 test_dataloader = val_dataloader
 
+# How well NetD reproduces the blurry LR frame.
 val_evaluator = dict(
     type='Evaluator',
     metrics=[
-        dict(type='PSNR', gt_key='blurry_img'),
-        dict(type='SSIM', gt_key='blurry_img'),
+        dict(type='PSNR', gt_key='blurry_img', prefix='Reconstruction'),
+        dict(type='SSIM', gt_key='blurry_img', prefix='Reconstruction'),
     ],
 )
 test_evaluator = val_evaluator
