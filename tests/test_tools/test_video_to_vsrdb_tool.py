@@ -5,9 +5,13 @@ import runpy
 import sys
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
+
+from fmanet_mm.datasets.degradation import average_frames, bicubic_downsample
+from fmanet_mm.video import open_frames
 
 TOOL = Path(__file__).parents[2] / 'tools/dataset_converters/video_to_vsrdb.py'
 
@@ -56,6 +60,38 @@ def test_every_option_arrives(source, run, tmp_path, capsys):
     del info['sources']
     assert info == {**options, 'linear_light': True}
     assert (out / 'val_blur_bicubic/X3/street_001/00000003.png').is_file()
+
+
+def test_slow_motion_becomes_blurry_video(run, tmp_path):
+    """240 frames a second in 1280x720 to 30 in 320x180, as the documentation says."""
+    video, out = tmp_path / 'slow motion.mp4', tmp_path / 'set'
+    y, x = np.mgrid[:720, :1280]
+    with av.open(str(video), 'w') as container:
+        stream = container.add_stream('mpeg4', rate=240)
+        stream.width, stream.height, stream.pix_fmt = 1280, 720, 'yuv420p'
+        stream.bit_rate = 20_000_000
+        for index in range(31):
+            wave = 128 + 100 * np.sin((x - 4 * index) / 20) * np.cos(y / 30)
+            image = np.repeat(wave.astype(np.uint8)[..., None], 3, axis=2)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, 'rgb24')))
+        container.mux(stream.encode())
+    run(video, '--out', out, '--sub-frames', 7, '--stride', 8, '--scale', 4)
+
+    assert (out / 'train.txt').read_text() == 'slow_motion_000 4\n'
+    with open_frames(video) as reader:
+        assert reader.fps == 240
+        frames = [*reader]
+    for index in range(4):
+        name = f'slow_motion_000/{index:08d}.png'
+        part = frames[8 * index : 8 * index + 7]
+        for kind, expected in (
+            ('sharp', part[3]),
+            ('sharp_bicubic/X4', bicubic_downsample(part[3], 4)),
+            ('blur_bicubic/X4', bicubic_downsample(average_frames(part), 4)),
+        ):
+            found = cv2.imread(str(out / f'train_{kind}' / name))[..., ::-1]
+            np.testing.assert_array_equal(found, expected, err_msg=f'{kind}/{name}')
+    assert expected.shape == (180, 320, 3)
 
 
 def test_defaults(source, run, tmp_path):
