@@ -4,65 +4,23 @@ import os
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
 from mmagic.apis.inferencers import VideoRestorationInferencer
-from mmagic.registry import MODELS
 from mmengine import Config
 from mmengine.utils import ProgressBar
 
+from ..export import WindowModel
 from ..models import FMANet
-from ..utils.checkpoint import load_state_dict_file
-from ..video import FrameReader, ImageFolderReader, open_frames, open_writer
-from .inference import restore_frames, to_image
-from .streaming import StreamingRestorer
-
-NUMBERED = '{:08d}.png'
-
-
-class SoundFrames:
-    """Gives the frames up to the first that cannot be read, whose error it keeps.
-
-    So what comes before the damage is restored and not lost.
-
-    Args:
-        source (FrameReader): The clip.
-
-    Attributes:
-        source (FrameReader): The clip.
-        error (ValueError | None): Why it ended early, if it did.
-    """
-
-    def __init__(self, source: FrameReader) -> None:
-        self.source = source
-        self.error = None
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        try:
-            yield from self.source
-        except ValueError as error:
-            self.error = error
-
-
-class RestoredClip(NamedTuple):
-    """A clip whose frames are restored as they are taken.
-
-    Attributes:
-        inputs (SoundFrames): The blurry clip.
-        frames (Iterator[np.ndarray]): Restored frames, (sH, sW, 3), uint8, RGB.
-    """
-
-    inputs: SoundFrames
-    frames: Iterator[np.ndarray]
+from .video_restorer import NUMBERED, VideoRestorer
 
 
 class FMANetInferencer(VideoRestorationInferencer):
-    """Restores videos with FMA-Net, frame by frame, in constant memory.
+    """MMagic's interface to :class:`VideoRestorer`.
 
     Unlike MMagic's inferencer it gives a frame for every frame of clips of any length,
-    keeps the frame rate, reads weights without running code, needs no pipeline in the
-    config, and does not share ``extra_parameters`` between instances. They are:
+    in constant memory, keeps times, sound and subtitles, reads weights without running
+    code, needs no pipeline in the config, and does not share ``extra_parameters``
+    between instances. They are:
 
     - ``filename_tmpl`` (str | None): Names of the images when a folder is written, by
       default ``'{:08d}.png'``. None keeps the names of a folder's images.
@@ -98,80 +56,60 @@ class FMANetInferencer(VideoRestorationInferencer):
             config = Config.fromfile(config)
         super().__init__(config, ckpt, device, extra_parameters, seed)
 
-    def preprocess(self, video: str | os.PathLike | None = None) -> FrameReader:
-        """Open a clip.
+    def preprocess(self, video: str | os.PathLike | None = None) -> str | os.PathLike:
+        """Take the name of a clip.
 
         Args:
             video (str | PathLike): A video file or a folder of images.
 
         Raises:
-            FileNotFoundError: If there is no such file or folder, or no image in it.
-            ValueError: If none is given, or it cannot be read.
+            ValueError: If none is given.
         """
         if video is None:
             raise ValueError(
                 'no video was given; pass video=, a video file or a folder of images'
             )
-        return open_frames(video)
+        return video
 
-    def forward(self, inputs: FrameReader) -> RestoredClip:
-        """Restore a clip, when its frames are taken."""
-        inputs = SoundFrames(inputs)
-        return RestoredClip(inputs, map(to_image, restore_frames(self.model, inputs)))
+    def forward(self, inputs: str | os.PathLike) -> str | os.PathLike:
+        """Leave the clip to :meth:`visualize`: frames are restored as it is written."""
+        return inputs
 
     def visualize(
-        self, preds: RestoredClip, result_out_dir: str | os.PathLike = ''
+        self, preds: str | os.PathLike, result_out_dir: str | os.PathLike = ''
     ) -> dict:
-        """Write a restored clip.
+        """Restore a clip to a video file or a folder.
 
         Args:
-            preds (RestoredClip): From :meth:`forward`.
-            result_out_dir (str | PathLike): Video file or folder to write. A video
-                gets the frame rate of the source.
+            preds (str | PathLike): The clip.
+            result_out_dir (str | PathLike): Video file or folder to write.
 
         Returns:
             dict: ``path`` (str), what was written, and ``num_frames`` (int).
 
         Raises:
-            ValueError: If nothing can be written there; or if the source is damaged,
-                after the frames before the damage have been written.
+            FileNotFoundError: If there is no such clip, or no image in it.
+            ValueError: If it cannot be read, or nothing be written there; or if it is
+                damaged, after the frames before the damage have been written.
         """
-        inputs = preds.inputs
-        with inputs.source as source:
-            self._check_output(source, result_out_dir)
-            progress = ProgressBar(source.num_frames or 0)
-            with open_writer(
-                result_out_dir, source.fps, self._filenames(source)
-            ) as writer:
-                for frame in preds.frames:
-                    writer.write(frame)
-                    progress.update()
-        if inputs.error is not None:
+        if not result_out_dir:
             raise ValueError(
-                f'{inputs.error}. What comes before, {writer.num_frames} frames, was '
-                f'restored to {result_out_dir}'
-            ) from inputs.error
-        return dict(path=str(result_out_dir), num_frames=writer.num_frames)
+                'no output was given; pass result_out_dir=, a video file or a folder'
+            )
+        restored = self.restorer.restore_video(
+            preds, result_out_dir, filenames=self._filenames(), progress=_Progress()
+        )
+        return dict(path=str(result_out_dir), num_frames=restored.num_frames)
 
-    def postprocess(self, preds: RestoredClip, imgs: dict) -> dict:
+    def postprocess(self, preds: str | os.PathLike, imgs: dict) -> dict:
         """Return what :meth:`visualize` says."""
         return imgs
 
-    def _init_model(self, cfg: Config, ckpt: str | None, device: str) -> FMANet:
-        if not ckpt:
-            raise ValueError(
-                'no checkpoint was given, and random weights restore nothing; pass '
-                'model_ckpt=, a checkpoint of stage 2'
-            )
-        model = MODELS.build(cfg.model)
-        StreamingRestorer(model)  # refuses models that cannot restore
-        weights = load_state_dict_file(ckpt)
-        try:
-            model.load_state_dict(weights)
-        except ValueError as error:
-            raise ValueError(f'{ckpt}: {error}') from error
-        model.cfg = cfg
-        return model.to(device).eval()
+    def _init_model(
+        self, cfg: Config, ckpt: str | None, device: str
+    ) -> FMANet | WindowModel:
+        self.restorer = VideoRestorer(cfg, ckpt, device)
+        return self.restorer.model
 
     def _init_pipeline(self, cfg: Config) -> None:
         """Frames come from :meth:`preprocess`, not from a dataset's pipeline."""
@@ -196,22 +134,21 @@ class FMANetInferencer(VideoRestorationInferencer):
     ) -> None:
         self._init_extra_parameters(extra_parameters)
 
-    @staticmethod
-    def _check_output(source: FrameReader, result_out_dir: str | os.PathLike) -> None:
-        if not result_out_dir:
-            raise ValueError(
-                'no output was given; pass result_out_dir=, a video file or a folder'
-            )
-        if Path(result_out_dir).resolve() == source.path.resolve():
-            raise ValueError(
-                f'{result_out_dir} is the input; choose another name for the output'
-            )
-
-    def _filenames(self, source: FrameReader) -> Iterator[str] | list[str]:
-        """Names of images to write."""
+    def _filenames(self) -> Iterator[str] | None:
         template = self.extra_parameters['filename_tmpl']
-        if template is None and isinstance(source, ImageFolderReader):
-            return [f'{stem}.png' for stem in source.stems]
-        return map(
-            (template or NUMBERED).format, count(self.extra_parameters['start_idx'])
-        )
+        if template is None:
+            return None
+        return map(template.format, count(self.extra_parameters['start_idx']))
+
+
+class _Progress:
+    """Shows MMEngine's progress bar."""
+
+    def __init__(self) -> None:
+        self._bar = None
+
+    def __call__(self, done: int, total: int | None) -> None:
+        if self._bar is None:
+            self._bar = ProgressBar(total or 0)
+        else:
+            self._bar.update()
