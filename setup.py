@@ -68,6 +68,9 @@ setup(
     install_requires=requirements('runtime'),
     extras_require={name: requirements(name) for name in ('tests', 'export')},
     package_data={'fmanet_mm.visualization.compare_page': ['*.html', '*.css', '*.js']},
+    entry_points={
+        'console_scripts': ['fmanet-restore = fmanet_mm.cli.restore_video:main']
+    },
     cmdclass={'build_py': BuildWithMim},
     zip_safe=False,
 )
