@@ -107,6 +107,7 @@ def test_shows_the_pictures_it_was_given(tmp_path):
 
 def test_measures_as_the_evaluation_does(tmp_path):
     inputs, restored, targets = make_clip()
+    restored[0][:2] = 0  # at the border, which does not count
     restored[2] = targets[2].copy()
     write_compare_page(tmp_path / 'page.html', inputs, restored, targets)
     _, page = read(tmp_path / 'page.html')
@@ -114,9 +115,10 @@ def test_measures_as_the_evaluation_does(tmp_path):
         (psnr(a, b, crop_border=4), ssim(a, b, crop_border=4))
         for a, b in zip(restored, targets, strict=True)
     ]
-    for frame, (decibels, similarity) in list(
-        zip(page['frames'], expected, strict=True)
-    )[:2]:
+    assert expected[0][0] == pytest.approx(expected[1][0], abs=0.1)
+    for frame, (decibels, similarity) in zip(
+        page['frames'][:2], expected[:2], strict=True
+    ):
         assert frame['metrics'][2:] == [f'{decibels:.2f}', f'{similarity:.4f}']
     assert page['frames'][2]['metrics'][2:] == ['∞', '1.0000']
     assert page['metrics']['columns'][2:] == ['Restored, PSNR (dB)', 'Restored, SSIM']
@@ -309,9 +311,12 @@ def test_the_border_follows_mouse_and_keys(browser, stage, tmp_path):
     assert cut(browser) == 0
     browser.press('end', 'left')
     assert cut(browser) == 98
-    # From anywhere on the picture, not the border alone.
+    # From anywhere on the picture, not the border alone; that magnifies nothing.
+    marker = "document.querySelector('#marker').style.left"
+    before = browser.run(marker)
     browser.drag(stage(0.1, 0.5), stage(0.6, 0.5))
     assert cut(browser) == 60
+    assert browser.run(marker) == before
 
 
 @needs_chromium

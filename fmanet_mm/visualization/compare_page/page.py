@@ -206,8 +206,7 @@ class ComparePage:
             summary=self._summarise(),
             protocol=f'RGB, without a border of {self._scale} pixels; '
             'the mean is over the frames shown here.',
-            # A text in JSON cannot end the script element then.
-            data=json.dumps(self._data()).replace('<', '\\u003c'),
+            data=json.dumps(self._data()),
             style=_read('style.css'),
             script=_read('script.js'),
         )
