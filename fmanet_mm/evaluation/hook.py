@@ -27,10 +27,10 @@ class EvaluationReportHook(Hook):
                 continue
             report = metric.report
             report.name = f'{config}_{metric.prefix}' if metric.prefix else config
+            report.parameters = count_parameters(runner.model)
             paths = report.save(runner.log_dir, report.name)
             print(
-                f'{report.protocol.describe()}; {count_parameters(runner.model):.3f} M '
-                'parameters used in inference',
+                report.protocol.describe(),
                 report.header(),
                 report.row(),
                 f'Reports: {", ".join(map(str, paths))}',
@@ -38,20 +38,17 @@ class EvaluationReportHook(Hook):
             )
 
 
-def count_parameters(model: nn.Module) -> float:
-    """Count the parameters that inference uses, in millions.
+def count_parameters(model: nn.Module) -> int:
+    """Count the parameters that inference uses.
 
     The heads of the temporal-anchor loss are left out, as in the paper.
     """
     if is_model_wrapper(model):
         model = model.module
-    return (
-        sum(
-            parameter.numel()
-            for name, parameter in model.named_parameters()
-            if 'anchor_head' not in name.split('.')
-        )
-        / 1e6
+    return sum(
+        parameter.numel()
+        for name, parameter in model.named_parameters()
+        if 'anchor_head' not in name.split('.')
     )
 
 

@@ -30,6 +30,7 @@ class Report:
             name, by measure. ``tOF`` and ``motion`` of a frame belong to the pair of
             it and the one before, so a clip's first frame has none.
         motion (str, optional): How motion was measured; None if it was not.
+        parameters (int, optional): Number of parameters that inference uses.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Report:
     measures: tuple[str, ...]
     frames: dict[str, dict[str, dict[str, float]]]
     motion: str | None = None
+    parameters: int | None = None
 
     def overall(self) -> dict[str, float]:
         """Means over the frames of all clips; ``frames`` and ``pairs`` are counts."""
@@ -69,11 +71,13 @@ class Report:
 
     def row(self) -> str:
         """The row of a paper's table, in Markdown: name and overall values."""
-        return _row(self.name, *self._cells(self.overall()))
+        size = [] if self.parameters is None else [f'{self.parameters / 1e6:.2f}']
+        return _row(self.name, *size, *self._cells(self.overall()))
 
     def header(self) -> str:
         """The header that belongs to :meth:`row`."""
-        return _header('method', *self.measures)
+        size = [] if self.parameters is None else ['parameters (M)']
+        return _header('method', *size, *self.measures)
 
     def table(self) -> str:
         """All means in Markdown, with the protocol and the counts."""
@@ -105,6 +109,7 @@ class Report:
                 name=self.name,
                 protocol=self.protocol.name,
                 description=self.protocol.describe(),
+                parameters=self.parameters,
                 motion_estimator=self.motion,
                 overall=self.overall(),
                 by_clip=self.by_clip(),
