@@ -208,6 +208,19 @@ def test_clip_times_are_for_a_frame(stubbed):
     assert 'Restoration, a frame' not in table
 
 
+def test_streams_within_a_budget_are_counted_on_strips(tool):
+    def inspect(memory_budget):
+        task = tool.Task('frame', 1, 96, 64, True, memory_budget)
+        worker = tool.Worker(task, tool.Case('stream', 'fp32'), 'cpu', 1)
+        counted = worker.ask('inspect')
+        worker.close()
+        return counted
+
+    whole, on_strips = inspect(None), inspect(0.05)
+    assert on_strips['tensor_bytes'] < 0.8 * whole['tensor_bytes']
+    assert on_strips['macs'] > whole['macs'], 'surroundings are computed twice'
+
+
 def test_worker_tells_why_it_failed(tool):
     worker = tool.Worker(
         tool.Task('frame', 1, 8, 12), tool.Case('no', 'fp32'), 'cpu', 1

@@ -103,8 +103,9 @@ def inspect(task: Task, case: Case) -> dict[str, int]:
         without weights and input. Of the first call; for frames of the second, the
         first that is like all others.
     """
-    whole_frames = patch.object(streaming, 'choose_strip_rows', return_value=None)
-    with nullcontext() if task.memory_budget else whole_frames, FakeTensorMode():
+    rows = _strip_rows(task, case) if task.memory_budget else None
+    planned = patch.object(streaming, 'choose_strip_rows', return_value=rows)
+    with planned, FakeTensorMode():
         call = prepare(task, replace(case, compile_mode=None), torch.device('cpu'))
         with LiveBytes() as tensors:
             if task.kind == 'frame':
@@ -113,6 +114,15 @@ def inspect(task: Task, case: Case) -> dict[str, int]:
             with FlopCounterMode(display=False) as flops:
                 call()
     return dict(macs=flops.get_total_flops() // 2, tensor_bytes=tensors.peak)
+
+
+def _strip_rows(task: Task, case: Case) -> int | None:
+    """Rows of strips with which a stream keeps within its budget."""
+    if case.variant != 'stream':
+        return None
+    model = _build(task, replace(case, compile_mode=None), torch.device('meta'))
+    budget_bytes = task.memory_budget * 2**30
+    return streaming.choose_strip_rows(model, task.height, task.width, budget_bytes)
 
 
 def _build(task: Task, case: Case, device: torch.device) -> PlainFMANet | FMANet:
