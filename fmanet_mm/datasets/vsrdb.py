@@ -53,7 +53,8 @@ class VSRDBDataset(BasicFramesDataset):
         FileNotFoundError: If a folder, a frame, a flow file or the annotation file is
             missing.
         ValueError: If an argument is out of range, the annotation is malformed or
-            contradicts the folders, a frame is misnamed, or a clip is too short.
+            contradicts the folders, a frame is misnamed, a link leads out of the folder
+            of the clips, or a clip is too short.
     """
 
     METAINFO = dict(dataset_type='vsrdb', task_name='vsrdb')
@@ -207,6 +208,7 @@ class VSRDBDataset(BasicFramesDataset):
 
     def _list_frames(self, kind: str, clip: str) -> set[str]:
         folder = self._clip_folder(kind, clip)
+        self._check_inside(kind, folder)
         if not self.file_backend.isdir(folder):
             raise FileNotFoundError(
                 f'Clip {clip} has no folder {folder} (data_prefix[{kind!r}]).'
@@ -221,10 +223,22 @@ class VSRDBDataset(BasicFramesDataset):
                     f'Frame {os.path.join(folder, name)} must be named by a number of '
                     f'{self.FRAME_DIGITS} digits for {type(self).__name__}.'
                 )
+            self._check_inside(kind, os.path.join(folder, name))
             stems.add(stem)
         if not stems:
             raise FileNotFoundError(f'There are no PNG frames in {folder}.')
         return stems
+
+    def _check_inside(self, kind: str, path: str) -> None:
+        """Refuse a link that leads out of the folder of the clips."""
+        if not os.path.islink(path):
+            return
+        root, target = os.path.realpath(self._root(kind)), os.path.realpath(path)
+        if os.path.commonpath((root, target)) != root:
+            raise ValueError(
+                f'{path} is a link to {target}, outside of {root}. Put the files '
+                'there, or let data_root or data_prefix lead to where they are.'
+            )
 
     def _check_flow(self, clip: str, samples: list[dict]) -> None:
         folder = self._clip_folder('flow', clip)
@@ -234,6 +248,8 @@ class VSRDBDataset(BasicFramesDataset):
                 folder, list_dir=False, suffix='.npy'
             )
             present = {os.path.join(folder, name) for name in names}
+            for path in (folder, *present):
+                self._check_inside('flow', path)
         needed = {path for sample in samples for path in sample['flow_path'] if path}
         missing = sorted(needed - present)
         if missing:

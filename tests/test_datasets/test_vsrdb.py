@@ -305,3 +305,28 @@ def test_each_folder_is_listed_once(vsrdb_set, monkeypatch):
     ]
     roots = [prefix for kind, prefix in prefixes.items() if kind != 'flow']
     assert sorted(listed) == sorted(roots + clips)
+
+
+@pytest.mark.parametrize(
+    'link',
+    [
+        'train_sharp/000',
+        'train_sharp/000/00000002.png',
+        'train_flow/X4/000/00000002_00000001.npy',
+    ],
+)
+def test_links_out_of_the_folder_of_the_clips_are_refused(vsrdb_set, tmp_path, link):
+    path, outside = vsrdb_set.root / link, tmp_path / 'outside'
+    path.rename(outside)
+    path.symlink_to(outside)
+    with pytest.raises(ValueError, match=f'{path} is a link to {outside}'):
+        load(vsrdb_set)
+
+
+def test_links_within_and_a_linked_set_are_taken(vsrdb_set, tmp_path):
+    frame = vsrdb_set.root / 'train_sharp/000/00000002.png'
+    frame.unlink()
+    frame.symlink_to('00000001.png')
+    (tmp_path / 'linked').symlink_to(vsrdb_set.root)
+    vsrdb_set.root = tmp_path / 'linked'
+    assert len(load(vsrdb_set)) == 3
