@@ -24,6 +24,9 @@ _EXACT = (
 _MATRIX_RGB = 0  # AVCOL_SPC_RGB; PyAV names only swscale's own numbers.
 _MATRIX_BT709 = 1  # AVCOL_SPC_BT709
 _MATRIX_UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED
+_MATRIX_BT601 = 5  # AVCOL_SPC_BT470BG
+# What swscale takes for white in RGB of 16 bits on the way to YUV.
+_SWSCALE_WHITE = 255 << 8
 _MAX_SD_HEIGHT = 576
 
 
@@ -80,9 +83,7 @@ def to_rgb(
     Raises:
         FFmpegError: If swscale has no conversion from its matrix.
     """
-    guess_bt709 = (
-        frame.colorspace == _MATRIX_UNSPECIFIED and frame.height > _MAX_SD_HEIGHT
-    )
+    guess_bt709 = frame.colorspace == _MATRIX_UNSPECIFIED and is_hd(frame.height)
     is_deep = depth(frame.format) > 8
     image = reformatter.reformat(
         frame,
@@ -96,6 +97,11 @@ def to_rgb(
     elif dtype == np.uint16:
         image = image.astype(np.uint16) * 257
     return np.ascontiguousarray(Orientation.of(frame).apply(image))
+
+
+def is_hd(height: int) -> bool:
+    """Whether frames that do not name their matrix are taken for BT.709."""
+    return height > _MAX_SD_HEIGHT
 
 
 def depth(pixel_format: av.VideoFormat) -> int:
@@ -122,7 +128,10 @@ def _rescale(image: np.ndarray, white: int, dtype: np.dtype | type) -> np.ndarra
 
 
 def from_rgb(
-    image: np.ndarray, pixel_format: str, reformatter: VideoReformatter
+    image: np.ndarray,
+    pixel_format: str,
+    reformatter: VideoReformatter,
+    is_bt709: bool = True,
 ) -> av.VideoFrame:
     """Convert RGB to the colours of a video file.
 
@@ -130,28 +139,33 @@ def from_rgb(
         image (np.ndarray): (H, W, 3), uint8, or uint16 that spans 0 to 65535.
         pixel_format (str): FFmpeg's name.
         reformatter (VideoReformatter): Kept from frame to frame, to save its set-up.
+        is_bt709 (bool): Whether YUV is of BT.709, else of BT.601.
 
     Returns:
-        VideoFrame: YUV of BT.709 in limited range; in full range where the format
-        (``yuvj...``) says so, and RGB if the format is of RGB.
+        VideoFrame: YUV in limited range; in full range where the format (``yuvj...``)
+        says so, and RGB if the format is of RGB.
     """
     is_rgb, is_full = _traits(pixel_format)
+    if image.dtype == np.uint16 and not is_rgb:
+        image = cv2.addWeighted(image, _SWSCALE_WHITE / 65535, image, 0, 0)
+    matrix = Colorspace.ITU709 if is_bt709 else Colorspace.ITU601
     return reformatter.reformat(
         av.VideoFrame.from_ndarray(
             np.ascontiguousarray(image),
             'rgb24' if image.dtype == np.uint8 else 'rgb48le',
         ),
         format=pixel_format,
-        dst_colorspace=None if is_rgb else Colorspace.ITU709,
+        dst_colorspace=None if is_rgb else matrix,
         dst_color_range=ColorRange.JPEG if is_full else ColorRange.MPEG,
         interpolation=_EXACT,
     )
 
 
-def tag_colours(context: av.VideoCodecContext) -> None:
+def tag_colours(context: av.VideoCodecContext, is_bt709: bool = True) -> None:
     """Let a video file say that its frames come from :func:`from_rgb`."""
     is_rgb, is_full = _traits(context.pix_fmt)
-    context.colorspace = _MATRIX_RGB if is_rgb else _MATRIX_BT709
+    matrix = _MATRIX_BT709 if is_bt709 else _MATRIX_BT601
+    context.colorspace = _MATRIX_RGB if is_rgb else matrix
     context.color_range = ColorRange.JPEG if is_full else ColorRange.MPEG
     context.color_primaries = ColorPrimaries.BT709
     context.color_trc = ColorTrc.BT709

@@ -1,5 +1,6 @@
 """What video files are encoded with: containers, codecs, and their settings."""
 
+import io
 import os
 from dataclasses import dataclass
 from fractions import Fraction
@@ -11,7 +12,7 @@ from av.codec.codec import Capabilities
 from av.codec.context import Flags
 from av.format import Flags as FormatFlags
 
-from .colour import tag_colours
+from .colour import is_hd, tag_colours
 
 # FFmpeg's names of the containers.
 VIDEO_FORMATS = {
@@ -21,6 +22,15 @@ VIDEO_FORMATS = {
     '.webm': 'webm',
     '.avi': 'avi',
 }
+# These lack a constant rate factor, but not constant quality.
+_QUANTIZER_CODECS = (
+    'mjpeg',
+    'mpeg1video',
+    'mpeg2video',
+    'mpeg4',
+    'msmpeg4v2',
+    'msmpeg4v3',
+)
 # Constant quality that is hard to tell from the original; of quantizers, the finest.
 _DEFAULT_CRF = 15
 _FINEST_QUANTIZER = 2
@@ -28,6 +38,11 @@ _QUANTIZER_UNIT = 118  # FF_QP2LAMBDA
 # FFmpeg knows no bound for these, but the codecs do.
 _MAX_CRF = {'libx264': 51, 'libx265': 51}
 _QUIET = {'libx265': {'x265-params': 'log-level=error'}}
+# They say in their own data how wide pixels are; other codecs leave it to containers.
+_CODECS_WITH_ASPECT = ('h264', 'hevc', 'mjpeg', 'mpeg1video', 'mpeg2video', 'mpeg4')
+_FORMATS_WITH_ASPECT = ('mp4', 'mov')
+# They name the matrix of their YUV, which AVI does not.
+_CODECS_WITH_MATRIX = ('av1', 'h264', 'mpeg2video', 'vp9')
 # They have no times that are finer than the frame rate.
 _CONSTANT_RATE_CODECS = ('mpeg1video', 'mpeg2video', 'mpeg4', 'msmpeg4v3', 'msmpeg4v2')
 _CONSTANT_RATE_FORMATS = ('avi',)
@@ -77,8 +92,8 @@ class Encoding:
         context.height, context.width = self.height, self.width
         context.pix_fmt = self.pixel_format
         context.sample_aspect_ratio = self.sample_aspect_ratio
-        tag_colours(context)
-        if 'crf' not in self.options:
+        tag_colours(context, self.is_bt709)
+        if self._canonical_codec in _QUANTIZER_CODECS:
             context.qscale = True
             context.global_quality = _FINEST_QUANTIZER * _QUANTIZER_UNIT
         # The stream's own container may be one of segments.
@@ -88,6 +103,8 @@ class Encoding:
             context.flags &= ~Flags.global_header
         if self.format == 'avi':
             context.max_b_frames = 0  # AVI has no times of presentation.
+        if self._canonical_codec == 'hevc' and container.format.name in ('mp4', 'mov'):
+            context.codec_tag = 'hvc1'  # Some players know no other.
         try:
             context.open()
         except av.FFmpegError as error:
@@ -96,6 +113,42 @@ class Encoding:
                 f'in {self.pixel_format} at {self.fps} fps ({error.strerror})'
             ) from error
         return stream
+
+    def check_container(self) -> None:
+        """Raise a ValueError if the container does not take such a stream."""
+        with av.open(io.BytesIO(), 'w', format=self.format) as trial:
+            self.add_to(trial)
+            try:
+                trial.start_encoding()
+            except av.FFmpegError as error:
+                raise ValueError(
+                    f'{self.format} files take no video of {self.codec} in '
+                    f'{self.pixel_format} ({error.strerror})'
+                ) from error
+
+    @property
+    def is_bt709(self) -> bool:
+        """Whether YUV is of BT.709; where nothing can say so, as players guess."""
+        if self._canonical_codec == 'mjpeg':
+            return False  # It is of BT.601 by definition.
+        return (
+            self.format != 'avi'
+            or self._canonical_codec in _CODECS_WITH_MATRIX
+            or is_hd(self.height)
+        )
+
+    @property
+    def keeps_aspect(self) -> bool:
+        """Whether a player is told how wide pixels are."""
+        return (
+            self.sample_aspect_ratio == 1
+            or self.format in _FORMATS_WITH_ASPECT
+            or self._canonical_codec in _CODECS_WITH_ASPECT
+        )
+
+    @property
+    def _canonical_codec(self) -> str:
+        return Codec(self.codec, 'w').canonical_name
 
     @property
     def _has_global_header(self) -> bool:
@@ -240,13 +293,8 @@ def _find_encoder(name: str) -> Codec | None:
 def _list_encoders(names: set[str]) -> list[str]:
     """Those that need no hardware."""
     encoders = filter(None, map(_find_encoder, names))
-    return sorted(
-        {
-            encoder.name
-            for encoder in encoders
-            if not encoder.capabilities & Capabilities.hardware
-        }
-    )
+    hardware = Capabilities.hardware | Capabilities.hybrid
+    return sorted({e.name for e in encoders if not e.capabilities & hardware})
 
 
 def _list_pixel_formats(codec: str) -> list[str]:

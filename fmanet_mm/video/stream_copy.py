@@ -13,7 +13,13 @@ from mmengine.logging import print_log
 from .container import open_container
 
 _COPIED = ('audio', 'subtitle', 'attachment')
-_STREAM_TAGS = ('language', 'title', 'handler_name')
+# What MP4 calls a name is a title elsewhere.
+_STREAM_TAGS = {
+    'language': 'language',
+    'name': 'title',
+    'title': 'title',
+    'handler_name': 'handler_name',
+}
 # Of the file that is copied from, and not of what it shows.
 _FORMAT_TAGS = ('encoder', 'major_brand', 'minor_version', 'compatible_brands')
 
@@ -69,7 +75,11 @@ class CopiedStreams:
         for stream in self._streams:
             target = container.add_stream_from_template(stream, opaque=True)
             target.disposition = stream.disposition
-            _copy_tags(stream.metadata, target.metadata)
+            target.metadata.update(
+                (_STREAM_TAGS[name], value)
+                for name, value in stream.metadata.items()
+                if name in _STREAM_TAGS
+            )
             self._targets[stream.index] = target
         container.metadata.update(
             (name, value)
@@ -90,6 +100,8 @@ class CopiedStreams:
         try:
             for packet in self._container.demux(streams):
                 source = packet.stream
+                if _is_filler(packet):
+                    continue
                 if _move(packet, window, source.type == 'subtitle'):
                     packet.stream = self._targets[source.index]
                     yield packet
@@ -114,12 +126,14 @@ def _fits(stream: av.stream.Stream, format: str) -> bool:
 
 
 def _describe(stream: av.stream.Stream) -> str:
-    language = f', {stream.language}' if stream.language else ''
-    return f'stream {stream.index} ({stream.type}, {stream.name}{language})'
+    context = stream.codec_context
+    about = [stream.type, context and context.codec.canonical_name, stream.language]
+    return f'stream {stream.index} ({", ".join(filter(None, about))})'
 
 
-def _copy_tags(source: dict[str, str], target: dict[str, str]) -> None:
-    target.update((name, source[name]) for name in _STREAM_TAGS if name in source)
+def _is_filler(packet: av.Packet) -> bool:
+    """MP4 has empty texts between subtitles; FFmpeg writes them by itself."""
+    return packet.stream.name == 'mov_text' and bytes(packet) == bytes(2)
 
 
 def _move(packet: av.Packet, window: Window, is_subtitle: bool) -> bool:

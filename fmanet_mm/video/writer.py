@@ -146,11 +146,9 @@ class FrameWriter:
         if num_frames == 0:
             self._discard()
             return
-        print_log(
+        _warn(
             f'{self.path} is not complete; {num_frames} frames are kept in '
-            f'{self._folder.path}, resume=True goes on with them',
-            logger='current',
-            level=logging.WARNING,
+            f'{self._folder.path}, resume=True goes on with them'
         )
 
     def _explain(self, error: OSError) -> OSError:
@@ -254,6 +252,7 @@ class VideoFileWriter(FrameWriter):
         self._reformatter = VideoReformatter()
         self._encoding = None
         self._last = None
+        self._last_time = None
 
     def _look_at_source(self) -> Fraction | None:
         """Tell its unit of time, and warn of what is left out."""
@@ -261,11 +260,9 @@ class VideoFileWriter(FrameWriter):
             return None
         with CopiedStreams(self._source.path, self._format) as streams:
             if streams.unfit:
-                print_log(
-                    f'{self.path} cannot hold all of {self._source.path}; left out '
-                    f'{", ".join(streams.unfit)}; .mkv holds most kinds',
-                    logger='current',
-                    level=logging.WARNING,
+                _warn(
+                    f'{self.path} cannot hold all of {self._source.path}, so this is '
+                    f'left out: {", ".join(streams.unfit)}'
                 )
             return streams.tick
 
@@ -280,23 +277,39 @@ class VideoFileWriter(FrameWriter):
         self._last = round(last / self._tick)
 
     def _write(self, image: np.ndarray, time: Fraction | None) -> None:
-        if self._encoding is None:
-            self._encoding = self._encode_as(
-                self._pixel_format
-                or find_pixel_format(
-                    self._codec, *image.shape[:2], image.dtype == np.uint16
-                )
-            )
-        picture = from_rgb(image, self._encoding.pixel_format, self._reformatter)
-        picture.pts = self._to_ticks(time)
-        picture.time_base = self._tick
         try:
+            if self._encoding is None:
+                self._begin(image.dtype == np.uint16)
+            picture = from_rgb(
+                image,
+                self._encoding.pixel_format,
+                self._reformatter,
+                self._encoding.is_bt709,
+            )
+            picture.pts = self._to_ticks(time)
+            picture.time_base = self._tick
             self._segments.write(picture, self._encoding)
-        except ValueError as error:
-            raise ValueError(f'{self.path} cannot be written: {error}') from error
         except OSError as error:
             raise self._explain(error) from error
         self._last = picture.pts
+
+    def _begin(self, is_deep: bool) -> None:
+        """Find out how to encode, and whether that is possible."""
+        encoding = self._encode_as(
+            self._pixel_format
+            or find_pixel_format(self._codec, *self._shape[:2], is_deep)
+        )
+        try:
+            encoding.check_container()
+        except ValueError as error:
+            raise ValueError(f'{self.path} cannot be written: {error}') from error
+        if not encoding.keeps_aspect:
+            _warn(
+                f'{self.path} will be shown in the wrong shape: {self._codec} in '
+                f'{self._target.suffix} does not hold the sample aspect ratio '
+                f'{self._sample_aspect_ratio}; .mp4 does'
+            )
+        self._encoding = encoding
 
     def _encode_as(self, pixel_format: str) -> Encoding:
         return Encoding(
@@ -315,6 +328,13 @@ class VideoFileWriter(FrameWriter):
         """Round a time; frames that would be shown at once follow each other."""
         if time is None:
             time = self._start + self.num_frames / self.fps
+        if self._last_time is not None and time <= self._last_time:
+            raise ValueError(
+                f'frame {self.num_frames} for {self.path} is to be shown at '
+                f'{float(time)} s, the one before at {float(self._last_time)} s; times '
+                'must grow'
+            )
+        self._last_time = time
         ticks = round(time / self._tick)
         return ticks if self._last is None else max(ticks, self._last + 1)
 
@@ -348,7 +368,8 @@ class VideoFileWriter(FrameWriter):
         end = last + 1 / self.fps if is_partial else self._source.end
         window = Window(
             zero=self._source.origin + first,
-            is_cut=self._source.start is not None,
+            # AVI lets all streams begin at once.
+            is_cut=self._source.start is not None or self._format == 'avi',
             end=None if end is None else end - first,
         )
         with CopiedStreams(self._source.path, self._format) as streams:
@@ -366,17 +387,9 @@ class VideoFileWriter(FrameWriter):
             self._segments.close()
             if self._segments.num_frames:
                 os.replace(self._join(is_partial=True), self._playable)
-                print_log(
-                    f'what is done of {self.path} can be played as {self._playable}',
-                    logger='current',
-                    level=logging.WARNING,
-                )
+                _warn(f'what is done of {self.path} can be played as {self._playable}')
         except (OSError, ValueError) as error:
-            print_log(
-                f'what was done last of {self.path} is lost: {error}',
-                logger='current',
-                level=logging.WARNING,
-            )
+            _warn(f'what was done last of {self.path} is lost: {error}')
         return self._segments.num_frames
 
     def _finish(self) -> None:
@@ -535,3 +548,7 @@ def _container_options(format: str) -> dict[str, str]:
 def _decoding_time(packet: av.Packet) -> Fraction:
     ticks = packet.pts if packet.dts is None else packet.dts
     return ticks * packet.time_base
+
+
+def _warn(message: str) -> None:
+    print_log(message, logger='current', level=logging.WARNING)
