@@ -1,4 +1,4 @@
-from .checkpoint import (
+from .checkpointing import (
     AtomicBackend,
     SafeCheckpointHook,
     find_resumable_checkpoint,

@@ -8,7 +8,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from ..utils.checkpoint import describe_misfit
-from .checkpoint import ATOMIC
+from .checkpointing import ATOMIC
 
 
 class StrictCheckpointHook(Hook):

@@ -4,7 +4,7 @@ from mmagic.registry import RUNNERS
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner, load_state_dict
 
-from .checkpoint import RESUMABLE, read_checkpoint
+from .checkpointing import RESUMABLE, read_checkpoint
 
 
 @RUNNERS.register_module()

@@ -1,6 +1,5 @@
 """Reading weights without running code."""
 
-import pickle
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
@@ -54,7 +53,7 @@ def load_checkpoint_file(path: str | PathLike, map_location: str = 'cpu') -> dic
     try:
         with torch.serialization.safe_globals(_MMENGINE_GLOBALS):
             checkpoint = torch.load(path, map_location=map_location, weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+    except Exception as error:  # Damaged pickles end in any of them.
         raise ValueError(
             f'{path} is not a checkpoint that can be read safely; it is damaged or '
             f'holds other objects than weights ({error})'

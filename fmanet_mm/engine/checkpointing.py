@@ -199,7 +199,10 @@ def read_checkpoint(
     if 'state_dict' not in checkpoint:
         checkpoint = dict(state_dict=checkpoint)
     if 'message_hub' in checkpoint:
-        _restore_log(checkpoint['message_hub']['log_scalars'])
+        try:
+            _restore_log(checkpoint['message_hub']['log_scalars'])
+        except (AttributeError, LookupError, TypeError, AssertionError) as error:
+            raise ValueError(f'The log in {filename} is damaged ({error!r})') from error
     return checkpoint
 
 

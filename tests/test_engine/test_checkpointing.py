@@ -1,3 +1,4 @@
+import contextlib
 import errno
 import io
 import os
@@ -17,7 +18,7 @@ from fmanet_mm.engine import (
     find_resumable_checkpoint,
     read_checkpoint,
 )
-from fmanet_mm.engine.checkpoint import ATOMIC, AtomicBackend
+from fmanet_mm.engine.checkpointing import ATOMIC, AtomicBackend
 from fmanet_mm.utils.checkpoint import save_checkpoint_file
 
 
@@ -136,7 +137,7 @@ def save_forever(folder, limit):
     train(saver, hook, 10_000, scores=list(range(10_000)))
 
 
-def killed_after(seconds, folder, limit=resource.RLIM_INFINITY):
+def start_saving(folder, limit=resource.RLIM_INFINITY):
     process = os.fork()
     if not process:
         try:
@@ -145,9 +146,21 @@ def killed_after(seconds, folder, limit=resource.RLIM_INFINITY):
             os._exit(3)
         finally:
             os._exit(1)
+    return process
+
+
+def exit_code(process):
+    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+
+
+def kill_while_saving(folder, seconds):
+    """Kill it so many seconds after its first checkpoint."""
+    process = start_saving(folder)
+    while not (folder / 'last_checkpoint').exists():
+        time.sleep(0.001)
     time.sleep(seconds)
     os.kill(process, signal.SIGKILL)
-    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    assert exit_code(process) == -signal.SIGKILL
 
 
 def check_whole_one_remains(folder):
@@ -167,21 +180,18 @@ def test_a_loadable_checkpoint_remains_whenever_the_saving_is_killed(tmp_path):
     for number in range(40):
         folder = tmp_path / str(number)
         folder.mkdir()
-        # Long enough for a first checkpoint.
-        assert killed_after(0.1 + chance.uniform(0, 0.1), folder) == -signal.SIGKILL
-        if list(folder.glob('iter_*.pth')):
-            hits += any(folder.glob('.unfinished_*'))
-            check_whole_one_remains(folder)
+        kill_while_saving(folder, chance.uniform(0, 0.1))
+        hits += any(folder.glob('.unfinished_*'))
+        check_whole_one_remains(folder)
     assert hits > 3
 
 
 def test_a_loadable_checkpoint_remains_at_a_write_limit(tmp_path):
+    kill_while_saving(tmp_path, 0.1)
+    before = {path.name for path in tmp_path.glob('[!.]*.pth')}
     # A checkpoint takes a little more than 1 MiB; the second run's do not fit.
-    killed_after(0.3, tmp_path)
-    before = {path.name for path in tmp_path.glob('*.pth')}
-    assert killed_after(1, tmp_path, limit=2**20) == 3
+    assert exit_code(start_saving(tmp_path, limit=2**20)) == 3
     assert {path.name for path in tmp_path.glob('*.pth')} == before
-    assert not list(tmp_path.glob('.unfinished_*'))
     check_whole_one_remains(tmp_path)
 
 
@@ -197,7 +207,7 @@ def test_the_newest_whole_checkpoint_is_found_and_others_are_named(
 ):
     shown = []
     monkeypatch.setattr(
-        'fmanet_mm.engine.checkpoint.print_log', lambda *args: shown.append(args[0])
+        'fmanet_mm.engine.checkpointing.print_log', lambda *args: shown.append(args[0])
     )
     for iteration in (5, 50, 100, 150):
         path = tmp_path / f'iter_{iteration}.pth'
@@ -250,3 +260,18 @@ def test_weights_alone_are_read_from_either_format(tmp_path, name):
     save(weights, tmp_path / name)
     read = read_checkpoint(str(tmp_path / name))['state_dict']
     assert torch.equal(read['weight'], weights['weight'])
+
+
+def test_whatever_is_damaged_is_reported(tmp_path):
+    hub = MessageHub('damaged log')
+    hub.update_scalar('train/loss', 0.25)
+    path = tmp_path / 'iter_1.pth'
+    torch.save(dict(state_dict={}, message_hub=hub.state_dict()), path)
+    content, chance = path.read_bytes(), random.Random(0)
+    for _ in range(300):
+        damaged = bytearray(content)
+        for _ in range(3):
+            damaged[chance.randrange(1500)] = chance.randrange(256)
+        path.write_bytes(damaged)
+        with contextlib.suppress(ValueError):
+            read_checkpoint(str(path))
