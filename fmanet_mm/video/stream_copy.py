@@ -97,11 +97,15 @@ class CopiedStreams:
         streams = [s for s in self._streams if s.type != 'attachment']
         if not streams:
             return
+        last = {}
         try:
             for packet in self._container.demux(streams):
                 source = packet.stream
-                if _is_filler(packet):
+                if packet.size == 0 or _is_filler(packet):
                     continue
+                if source.type == 'audio':
+                    _fill_duration(packet, last.get(source.index))
+                    last[source.index] = packet.pts
                 if _move(packet, window, source.type == 'subtitle'):
                     packet.stream = self._targets[source.index]
                     yield packet
@@ -136,13 +140,19 @@ def _is_filler(packet: av.Packet) -> bool:
     return packet.stream.name == 'mov_text' and bytes(packet) == bytes(2)
 
 
+def _fill_duration(packet: av.Packet, last: int | None) -> None:
+    """Take that of the packet before, lest MP4 cuts the last one off."""
+    if not packet.duration and None not in (packet.pts, last):
+        packet.duration = packet.pts - last
+
+
 def _move(packet: av.Packet, window: Window, is_subtitle: bool) -> bool:
     """Move a packet to where the window begins; tell whether it lies inside.
 
     Of subtitles that are shown at its edges, the part inside is kept.
     """
     begin = packet.pts if packet.pts is not None else packet.dts
-    if begin is None or packet.size == 0:
+    if begin is None:
         return False
     unit = packet.time_base
     shift = round(window.zero / unit)

@@ -149,6 +149,8 @@ def distance(packets, others):
         ('in.mp4', ['aac', 'mp3'], 'out.mkv'),
         ('in.mkv', ['flac', 'libopus'], 'out.mkv'),
         ('in.mkv', ['flac', 'libopus'], 'out.mp4'),
+        ('in.mkv', ['alac', 'ac3'], 'out.mp4'),
+        ('in.ts', ['mp2', 'mp3'], 'out.mkv'),
         ('in.webm', ['libopus', 'libopus'], 'out.webm'),
         ('in.webm', ['libopus', 'libopus'], 'out.mkv'),
         ('in.avi', ['pcm_s16le', 'mp3'], 'out.avi'),
@@ -165,6 +167,15 @@ def test_sound_is_copied_bit_by_bit_and_in_sync(tmp_path, source, sounds, target
         assert contents(after) == contents(before)
         # Matroska has milliseconds.
         assert distance(after, before) <= Fraction(3, 2000)
+
+
+def test_sound_of_transport_streams_gets_the_header_of_mp4(tmp_path):
+    source = make_source(tmp_path / 'in.ts', ['aac'])
+    before = read_packets(source, 'audio')
+    after = read_packets(copy_to(tmp_path / 'out.mp4', source), 'audio')
+    # The first 7 bytes are of the transport stream.
+    assert contents(after) == [data[7:] for data in contents(before)]
+    assert distance(after, before) < Fraction(1, 40_000)
 
 
 def test_between_mp4_files_sound_keeps_its_times_to_the_sample(tmp_path):
