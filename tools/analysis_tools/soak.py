@@ -102,7 +102,10 @@ def write_config(
 
 
 class Run:
-    """A training of its own process group, with a log in its folder."""
+    """A training of its own process group, with a log in its folder.
+
+    Used as a context manager, it does not outlive the context.
+    """
 
     def __init__(self, config: Path, work_dir: Path) -> None:
         work_dir.mkdir(parents=True, exist_ok=True)
@@ -116,6 +119,13 @@ class Run:
                 stderr=log,
                 start_new_session=True,
             )
+
+    def __enter__(self) -> 'Run':
+        return self
+
+    def __exit__(self, *error) -> None:
+        if self.process.poll() is None:
+            self.kill()
 
     def kill(self) -> None:
         """Kill it with its loader workers, without warning."""
@@ -139,11 +149,6 @@ class Run:
         """How many checkpoints it and the runs before it have begun to write."""
         return self.log.read_text(errors='replace').count('Saving checkpoint')
 
-    @property
-    def has_unfinished(self) -> bool:
-        """Whether the writing of a checkpoint was begun and not ended."""
-        return any(self.work_dir.glob('.unfinished_*'))
-
     def memory(self) -> int:
         """Bytes of the training process, shared ones too; 0 when it is gone."""
         try:
@@ -154,13 +159,20 @@ class Run:
 
 def run_in_one_go(config: Path, work_dir: Path) -> tuple[float, list[int]]:
     """Train without a kill; give its seconds and its memory, in order of time."""
-    start = time.monotonic()
-    run, memory = Run(config, work_dir), []
-    while not run.finished:
-        if list(work_dir.glob('iter_*.pth')):
-            memory.append(run.memory())
-        time.sleep(0.1)
+    start, memory = time.monotonic(), []
+    with Run(config, work_dir) as run:
+        while not run.finished:
+            if list(work_dir.glob('iter_*.pth')):
+                memory.append(run.memory())
+            time.sleep(0.1)
     return time.monotonic() - start, [value for value in memory if value]
+
+
+def _wait_for_saving(run: Run) -> None:
+    """Wait for the second checkpoint to be begun, so that there is a whole one."""
+    saved = run.num_saved
+    while not run.finished and run.num_saved < saved + 2:
+        time.sleep(0.002)
 
 
 def run_under_kills(
@@ -169,25 +181,18 @@ def run_under_kills(
     """Train under random kills; give how many of them hit it while it was saving."""
     hits = 0
     for number in range(kills):
-        run = Run(config, work_dir)
-        at_saving = number % 2 == 0
-        saved, start = run.num_saved, time.monotonic()
-        delay = chance.uniform(0, longest)
-        # The second one, so that there is a whole one before.
-        while (
-            run.num_saved < saved + 2 if at_saving else time.monotonic() < start + delay
-        ):
-            if run.finished:
-                return hits
-            time.sleep(0.002)
-        if at_saving:
-            time.sleep(chance.uniform(0, 0.03))
-        run.kill()
-        hits += run.has_unfinished
+        with Run(config, work_dir) as run:
+            if number % 2:
+                wait = chance.uniform(0, longest)
+            else:
+                _wait_for_saving(run)
+                wait = chance.uniform(0, 0.03)
+            time.sleep(wait)
+        hits += any(work_dir.glob('.unfinished_*'))
         print(f'Kill {number + 1} of {kills}', flush=True)
-    run = Run(config, work_dir)
-    while not run.finished:
-        time.sleep(0.1)
+    with Run(config, work_dir) as run:
+        while not run.finished:
+            time.sleep(0.1)
     return hits
 
 
