@@ -156,8 +156,9 @@ def test_published_protocol_is_exact(data_root, golden, border, batch_size):
     assert report.motion == 'DISFlowEstimator'
 
 
-def test_predictions_are_rounded_to_uint8(data_root, golden):
-    runner = make_runner(data_root, LookUp(data_root / 'results', offset=0.4))
+@pytest.mark.parametrize('offset', [0.4, -0.4])
+def test_predictions_are_rounded_to_uint8(data_root, golden, offset):
+    runner = make_runner(data_root, LookUp(data_root / 'results', offset))
     assert_golden(run(runner), golden)
 
 
