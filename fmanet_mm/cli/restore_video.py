@@ -10,6 +10,7 @@ has written is kept beside it, and --resume goes on with it.
 """
 
 import argparse
+import logging
 import signal
 import sys
 import traceback
@@ -21,6 +22,7 @@ from pathlib import Path
 
 import psutil
 import torch
+from mmengine.logging import MMLogger
 
 from ..apis import EndedEarlyError, VideoRestorer
 from ..apis.video_restorer import AUTOCAST_DTYPES
@@ -55,8 +57,7 @@ def main(argv: list[str] | None = None) -> int:
     args, jobs = parse_args(argv)
     report = (JsonReport if args.json else TextReport)(_used_memory)
     outcomes = []
-    # Libraries print to standard output, which is for results.
-    with redirect_stdout(sys.stderr), _sigterm_as_interrupt():
+    with _only_results_on_stdout(), _sigterm_as_interrupt():
         try:
             restorer = load_restorer(args)
         except (Exception, KeyboardInterrupt) as error:
@@ -420,6 +421,23 @@ def _used_memory() -> float:
     """Memory in use, of the GPU if that is used, in GiB."""
     gpu = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0
     return (gpu or psutil.Process().memory_info().rss) / 2**30
+
+
+@contextmanager
+def _only_results_on_stdout() -> Iterator[None]:
+    """Send to standard error what libraries print, and the log of MMEngine."""
+    handlers = [
+        handler
+        for handler in MMLogger.get_current_instance().handlers
+        if type(handler) is logging.StreamHandler
+    ]
+    before = [handler.setStream(sys.stderr) for handler in handlers]
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        for handler, stream in zip(handlers, before, strict=True):
+            handler.setStream(stream or sys.stderr)
 
 
 @contextmanager

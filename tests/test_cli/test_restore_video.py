@@ -405,9 +405,10 @@ def test_reports_in_json(tmp_path, make_clip, restore, capsys):
     assert 'bad.mp4 is not a video' in error['message']
 
 
-def test_the_process_says_how_it_went(tmp_path, make_clip, config_file, checkpoint):
+def test_the_process_says_how_it_went(tmp_path, config_file, checkpoint):
     """From the command line: standard output is for results, also with --json."""
-    clip = make_clip('clip.mp4', 2)
+    clip = make_folder(tmp_path / 'clip', 2)
+    cv2.imwrite(str(clip / '002.png'), np.zeros((16, 24, 4), np.uint8))  # a warning
     command = [
         sys.executable, '-m', 'fmanet_mm.cli.restore_video', clip, tmp_path / 'no.mp4',
         '--config', config_file, '--checkpoint', checkpoint, '--json',
@@ -420,7 +421,8 @@ def test_the_process_says_how_it_went(tmp_path, make_clip, config_file, checkpoi
     events = [json.loads(line)['event'] for line in result.stdout.splitlines()]
     assert events[-2:] == ['done', 'error']
     assert set(events[:-2]) == {'progress'}
-    assert len(read(tmp_path / 'clip_restored.mp4')) == 2
+    assert 'alpha' in result.stderr
+    assert len(read(tmp_path / 'clip_restored')) == 3
 
 
 # Compared
