@@ -169,6 +169,19 @@ def test_sound_is_copied_bit_by_bit_and_in_sync(tmp_path, source, sounds, target
         assert distance(after, before) <= Fraction(3, 2000)
 
 
+def test_sound_before_the_video_does_not_shift_frames_of_avi(tmp_path):
+    source = make_source(tmp_path / 'in.mp4', ['aac'])
+    before = read_packets(source, 'audio')
+    assert before[0][1] < 0
+    target = copy_to(tmp_path / 'out.avi', source)
+    with open_frames(target) as frames:
+        times = [frame.time for frame in frames.timed()]
+    assert times == [Fraction(index, 25) for index in range(50)]
+    after = read_packets(target, 'audio')
+    assert contents(after) == contents(before[1:])
+    assert distance(after, before[1:]) < Fraction(1, 2000)
+
+
 def test_sound_of_transport_streams_gets_the_header_of_mp4(tmp_path):
     source = make_source(tmp_path / 'in.ts', ['aac'])
     before = read_packets(source, 'audio')
@@ -223,6 +236,19 @@ def test_subtitles_are_copied(tmp_path, name, sound, subtitles):
     for packet, text, (begin, end) in zip(packets, TEXTS, SUBTITLES, strict=True):
         assert text in packet[0]
         assert packet[1:] == (Fraction(begin, 1000), Fraction(end - begin, 1000))
+
+
+def test_pauses_between_subtitles_are_not_doubled(tmp_path):
+    source = make_source(tmp_path / 'in.mp4', ['aac'], 'mov_text')
+    target = copy_to(tmp_path / 'out.mp4', source)
+    packets = []
+    for path in (source, target):
+        with av.open(str(path)) as container:
+            packets.append(
+                [(bytes(p), p.pts) for p in container.demux(subtitles=0) if p.size]
+            )
+    assert packets[1] == packets[0]
+    assert len(packets[0]) == 2 * len(TEXTS)
 
 
 @pytest.mark.parametrize(
