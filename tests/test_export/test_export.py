@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import build_model
+from test_export.conftest import build_model
 
 from fmanet_mm.export import export, export_network, load_window_model
 from fmanet_mm.export.safetensors import save_safetensors
