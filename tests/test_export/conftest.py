@@ -31,6 +31,12 @@ def build_model(stage=2):
 
 
 @pytest.fixture
+def make_model():
+    """Builds a network as small as it gets that still has all parts of a stage."""
+    return build_model
+
+
+@pytest.fixture
 def model():
     """A network as small as it gets that still has all parts."""
     return build_model()

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_export.conftest import build_model
 
 from fmanet_mm.export import export, export_network, load_window_model
 from fmanet_mm.export.safetensors import save_safetensors
@@ -12,9 +11,9 @@ from fmanet_mm.export.safetensors import save_safetensors
 TOOL = Path(__file__).parents[2] / 'tools/deployment/export.py'
 
 
-def test_an_export_that_differs_is_not_kept(model, tmp_path, monkeypatch):
+def test_an_export_that_differs_is_not_kept(model, make_model, tmp_path, monkeypatch):
     def save_another(model, description, path):
-        model = build_model()
+        model = make_model()
         with torch.no_grad():
             model.net_r.high_frequency_head.conv_last.weight += 0.01
         save_safetensors(model, description, path)
@@ -32,9 +31,9 @@ def test_an_unknown_format_is_refused(model, tmp_path):
         export_network(model, tmp_path / 'net.pth')
 
 
-def test_stage_1_is_refused(tmp_path):
+def test_stage_1_is_refused(make_model, tmp_path):
     with pytest.raises(ValueError, match='without net_r restores nothing.*stage 2'):
-        export_network(build_model(stage=1), tmp_path / 'net.onnx')
+        export_network(make_model(stage=1), tmp_path / 'net.onnx')
     assert not list(tmp_path.iterdir())
 
 
