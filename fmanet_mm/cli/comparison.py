@@ -14,7 +14,7 @@ from ..models.layers import per_frame
 from ..ops import strips
 from ..utils.windows import sliding_windows
 from ..video import FrameReader, TimedFrame, split_shots
-from ..visualization import ComparePage
+from ..visualization import ComparePage, most_moving_pixel
 
 STRIP_ROWS = 64
 """Low enough for NetD alone to take less memory than the restoration took."""
@@ -95,7 +95,7 @@ def learned_degradation(
     with strips(STRIP_ROWS):
         degradation = net_d(frames)
         flow = net_d.image_flow_mask(degradation.flow_masks)[0, :, :2]
-    y, x = _most_moving(flow)
+    y, x = most_moving_pixel(flow)
     # The kernel head sees two pixels far; of a whole frame, kernels are large.
     top, left = max(y - 2, 0), max(x - 2, 0)
     around = degradation.kernel_feature[..., top : y + 3, left : x + 3]
@@ -106,9 +106,3 @@ def learned_degradation(
         flow.permute(0, 2, 3, 1).cpu().numpy(),
         taps.view(-1, size, size).cpu().numpy(),
     )
-
-
-def _most_moving(flow: torch.Tensor) -> tuple[int, int]:
-    """Row and column of the pixel with the longest of (T, 2, H, W)."""
-    length = flow.norm(dim=1).amax(0)
-    return divmod(length.argmax().item(), length.size(1))

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from ..video.work_folder import holds_work, work_folder_path
 from ..video.writer import VIDEO_SUFFIXES
 
 
@@ -29,9 +30,11 @@ class Job(NamedTuple):
 
     def kept(self) -> Path | None:
         """What a run that was broken off has left."""
-        names = f'{self.dst.stem}.partial{self.dst.suffix}', f'.{self.dst.name}.partial'
-        places = (self.dst.with_name(name) for name in names)
-        return next((place for place in places if place.exists()), None)
+        playable = self.dst.with_name(f'{self.dst.stem}.partial{self.dst.suffix}')
+        if playable.is_file():
+            return playable
+        folder = work_folder_path(self.dst)
+        return folder if holds_work(folder) else None
 
 
 def plan_jobs(

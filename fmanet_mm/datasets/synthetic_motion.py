@@ -7,6 +7,7 @@ import numpy as np
 from mmagic.registry import DATASETS
 from mmengine.dataset import BaseDataset, force_full_init
 
+from ..utils.windows import check_window_lengths
 from .degradation import average_frames, bicubic_downsample
 from .photos import find_photos, read_photo
 from .random_scene import draw_scene
@@ -81,15 +82,7 @@ class SyntheticMotionDataset(BaseDataset):
         seed: int = 0,
         **kwargs,
     ) -> None:
-        if num_input_frames < 3 or num_input_frames % 2 == 0:
-            raise ValueError(
-                f'num_input_frames must be odd and at least 3, got {num_input_frames}.'
-            )
-        if num_output_frames not in (None, 1, num_input_frames):
-            raise ValueError(
-                'num_output_frames must be 1, or num_input_frames '
-                f'({num_input_frames}), got {num_output_frames}.'
-            )
+        check_window_lengths(num_input_frames, num_output_frames)
         if len(size) != 2 or min(size) < MIN_LR_SIZE:
             raise ValueError(
                 f'size must be (H, W), both at least {MIN_LR_SIZE}, got {size}.'

@@ -6,6 +6,7 @@ from mmagic.datasets import BasicFramesDataset
 
 from ..flow import flow_filename
 from ..utils.annotation import read_annotation
+from ..utils.windows import check_window_lengths
 
 IMAGE_KINDS = ('img', 'gt', 'img_sharp')
 KINDS = (*IMAGE_KINDS, 'flow')
@@ -70,15 +71,7 @@ class VSRDBDataset(BasicFramesDataset):
         border: str = 'exclude',
         **kwargs,
     ) -> None:
-        if num_input_frames < 3 or num_input_frames % 2 == 0:
-            raise ValueError(
-                f'num_input_frames must be odd and at least 3, got {num_input_frames}.'
-            )
-        if num_output_frames not in (None, 1, num_input_frames):
-            raise ValueError(
-                'num_output_frames must be 1, or num_input_frames '
-                f'({num_input_frames}), got {num_output_frames}.'
-            )
+        check_window_lengths(num_input_frames, num_output_frames)
         if border not in BORDERS:
             raise ValueError(f'border must be one of {BORDERS}, got {border!r}.')
         if 'img' not in data_prefix or not set(data_prefix) <= set(KINDS):

@@ -15,6 +15,7 @@ from mmengine.logging import HistoryBuffer, print_log
 from mmengine.runner import Runner
 
 from ..utils.checkpoint import load_checkpoint_file, load_state_dict_file
+from ..utils.files import sync
 
 UNFINISHED = '.unfinished_'
 ATOMIC = dict(backend='atomic')
@@ -53,19 +54,11 @@ class AtomicBackend(LocalBackend):
                 'could not be written is',
                 str(path),
             ) from error
-        _sync_folder(path.parent)
+        sync(path.parent)
 
     def put_text(self, obj: str, filepath: str | Path, encoding: str = 'utf-8') -> None:
         """Write text, see :meth:`put`."""
         self.put(obj.encode(encoding), filepath)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @HOOKS.register_module()

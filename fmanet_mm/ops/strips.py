@@ -15,25 +15,32 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-_strip_rows: ContextVar[int | None] = ContextVar('strip_rows', default=None)
+_settings: ContextVar[tuple[int | None, int | None]] = ContextVar(
+    'strips', default=(None, None)
+)
 
 
 @contextmanager
-def strips(rows: int | None):
+def strips(rows: int | None, at_most: int | None = None):
     """Let local functions work on strips of so many rows; None: the whole frame.
 
     Has no effect where gradients are recorded or the network is exported.
+
+    Args:
+        rows (int, optional): Rows of a strip.
+        at_most (int, optional): Compute only so many of a frame's strips and leave the
+            other rows as they are: to see what strips take, not for a result.
 
     Raises:
         ValueError: If ``rows`` is not positive.
     """
     if rows is not None and rows < 1:
         raise ValueError(f'a strip must have at least 1 row, got {rows}')
-    token = _strip_rows.set(rows)
+    token = _settings.set((rows, at_most))
     try:
         yield
     finally:
-        _strip_rows.reset(token)
+        _settings.reset(token)
 
 
 class Strip(NamedTuple):
@@ -64,11 +71,11 @@ def split_rows(height: int, halo: int, max_rows: int | None = None) -> list[Stri
     """
     if torch.is_grad_enabled() or torch.compiler.is_exporting():
         return [Strip(0, height, 0, height)]
-    limits = [height, _strip_rows.get(), max_rows]
-    tops = range(0, height, min(filter(None, limits)))
+    rows, at_most = _settings.get()
+    tops = range(0, height, min(filter(None, [height, rows, max_rows])))
     return [
         Strip(top, bottom, max(top - halo, 0), min(bottom + halo, height))
-        for top in tops
+        for top in tops[:at_most]
         for bottom in (min(top + tops.step, height),)
     ]
 
@@ -95,7 +102,7 @@ def by_strips(
     """
     height = inputs[0].size(-2)
     parts = split_rows(height, halo, max_rows)
-    if len(parts) == 1:
+    if parts[0].bottom == height:
         return function(*inputs)
     out = None
     with strips(None):

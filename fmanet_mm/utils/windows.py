@@ -10,6 +10,27 @@ from torch import Tensor
 Frame = TypeVar('Frame')
 
 
+def check_window_lengths(num_input_frames: int, num_output_frames: int | None) -> None:
+    """Refuse windows that have no centre, or whose output has none.
+
+    Args:
+        num_input_frames (int): Frames of a window, T.
+        num_output_frames (int, optional): Frames that are wanted of it; None: all.
+
+    Raises:
+        ValueError: If T is not odd and at least 3, or the other neither 1 nor T.
+    """
+    if num_input_frames < 3 or num_input_frames % 2 == 0:
+        raise ValueError(
+            f'num_input_frames must be odd and at least 3, got {num_input_frames}.'
+        )
+    if num_output_frames not in (None, 1, num_input_frames):
+        raise ValueError(
+            f'num_output_frames must be 1, or num_input_frames ({num_input_frames}), '
+            f'got {num_output_frames}.'
+        )
+
+
 def sliding_windows(frames: Iterable[Frame], num_frames: int) -> Iterator[deque[Frame]]:
     """Give a window around every frame of a clip.
 

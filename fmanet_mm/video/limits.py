@@ -35,8 +35,8 @@ class Limits:
         if self.max_pixels is not None and height * width > self.max_pixels:
             raise ValueError(
                 f'{path} has frames of (H, W) = {(height, width)}, more than '
-                f'max_pixels = {self.max_pixels}; pass limits with a larger '
-                'max_pixels, or None for no limit, if that is right'
+                f'max_pixels = {self.max_pixels}; raise it (--max-pixels, or limits '
+                'with a larger max_pixels) if that is right'
             )
 
     def check_duration(self, path: Path, seconds: Fraction) -> None:
@@ -44,6 +44,6 @@ class Limits:
         if self.max_seconds is not None and float(seconds) > self.max_seconds:
             raise ValueError(
                 f'{path} lasts {float(seconds):g} s, more than max_seconds = '
-                f'{self.max_seconds}; pass an end, or limits with a larger '
-                'max_seconds, or None for no limit, if that is right'
+                f'{self.max_seconds}; pass an end, or raise it (--max-seconds, or '
+                'limits with a larger max_seconds) if that is right'
             )

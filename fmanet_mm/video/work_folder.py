@@ -7,7 +7,21 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..utils.files import sync
+
 _JOB = 'job.json'
+_DRAFT = 'draft'
+
+
+def work_folder_path(target: Path) -> Path:
+    """Where what is kept for another run to go on with is, while it is."""
+    return target.with_name(f'.{target.name}.partial')
+
+
+def holds_work(folder: Path) -> bool:
+    """Whether there is more in a work folder than its description."""
+    files = (path for path in folder.rglob('*') if path.is_file())
+    return any(path.name not in (_JOB, _DRAFT) for path in files)
 
 
 class WorkFolder:
@@ -31,8 +45,9 @@ class WorkFolder:
     def __init__(
         self, target: Path, keep: bool, job: Mapping[str, Any] | None = None
     ) -> None:
-        name = target.name if keep else f'{target.name}.{os.getpid()}'
-        self.path = target.with_name(f'.{name}.partial')
+        self.path = work_folder_path(
+            target if keep else target.with_name(f'{target.name}.{os.getpid()}')
+        )
         self.keep = keep
         self._job = json.loads(json.dumps(job or {}, default=str))
 
@@ -57,14 +72,14 @@ class WorkFolder:
         elif not resume:
             raise ValueError(
                 f'{self.path} holds {num_frames} frames of a run that was broken off; '
-                'go on with it by resume=True, or remove it to begin anew'
+                'go on with it (--resume, or resume=True), or remove it to begin anew'
             )
         else:
             self._check_job(kept)
 
     def add(self, name: str, data: bytes) -> None:
         """Write a file that is never there in part."""
-        draft = self.path / 'draft'
+        draft = self.path / _DRAFT
         draft.write_bytes(data)
         self.admit(draft, name)
 
@@ -72,17 +87,17 @@ class WorkFolder:
         """Give a file that was written in full its name."""
         path = self.path / name
         if self.keep:
-            _sync(draft)
+            sync(draft)
         os.replace(draft, path)
         if self.keep:
-            _sync(path.parent)
+            sync(path.parent)
 
     def deliver(self, result: Path, target: Path) -> None:
         """Give the result its final name, then remove the folder."""
         if result.is_file():
-            _sync(result)
+            sync(result)
         os.replace(result, target)
-        _sync(target.parent)
+        sync(target.parent)
         self.discard()
 
     def discard(self) -> None:
@@ -107,12 +122,3 @@ class WorkFolder:
                 f'cannot go on with {self.path}: {", ".join(changes)}; use the same '
                 'settings as before, or remove it to begin anew'
             )
-
-
-def _sync(path: Path) -> None:
-    """Let what is written to a file, or renamed in a folder, survive a power cut."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

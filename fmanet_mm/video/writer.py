@@ -148,7 +148,7 @@ class FrameWriter:
             return
         _warn(
             f'{self.path} is not complete; {num_frames} frames are kept in '
-            f'{self._folder.path}, resume=True goes on with them'
+            f'{self._folder.path}, to go on with (--resume, or resume=True)'
         )
 
     def _explain(self, error: OSError) -> OSError:

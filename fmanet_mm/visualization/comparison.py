@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from mmcv import flow2rgb
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
 from ..models.bicubic import BicubicUpsampling
 from ..models.fmanet import FMANet
@@ -45,7 +46,7 @@ def draw_comparison(
         'ground truth': truth,
     }
     flow = model.net_d.image_flow_mask(degradation.flow_masks)[0, :, :2]
-    pixel = _most_moving(flow)
+    pixel = most_moving_pixel(flow)
     whole_height = 4 * truth.size(1) / truth.size(2) + 0.4
     heights = (whole_height, 3.6, 2.6)
     figure = plt.figure(figsize=(16, sum(heights)), layout='constrained')
@@ -79,7 +80,7 @@ def _draw_crops(
 
 
 def _draw_degradation(
-    figure: Figure, flow: Tensor, kernels: Tensor, pixel: list[int]
+    figure: Figure, flow: Tensor, kernels: Tensor, pixel: tuple[int, int]
 ) -> None:
     centre = len(flow) // 2
     neighbours = [t for t in range(len(flow)) if t != centre]
@@ -106,11 +107,18 @@ def _show(axis: Axes, image: Tensor | np.ndarray, title: str) -> None:
     axis.axis('off')
 
 
-def _most_moving(flow: Tensor) -> list[int]:
-    """Row and column of the LR pixel with the longest flow, smoothed a little."""
+def most_moving_pixel(flow: Tensor) -> tuple[int, int]:
+    """Find where the flow is longest, smoothed a little.
+
+    Args:
+        flow (Tensor): From the centre frame to each, (T, 2, H, W).
+
+    Returns:
+        tuple[int, int]: Row and column of the pixel.
+    """
     length = flow.norm(dim=1).amax(0)[None, None]
-    smooth = torch.nn.functional.avg_pool2d(length, 9, 1, 4)[0, 0]
-    return list(divmod(smooth.argmax().item(), smooth.size(1)))
+    smooth = avg_pool2d(length, kernel_size=9, stride=1, padding=4)[0, 0]
+    return divmod(smooth.argmax().item(), smooth.size(1))
 
 
 def _psnr(image: Tensor, truth: Tensor) -> float:

@@ -41,7 +41,7 @@ def real_peak(model, height, width, rows):
     return tensors.peak
 
 
-@pytest.mark.parametrize('rows', [None, 24])
+@pytest.mark.parametrize('rows', [None, 24, 8])
 def test_estimate_is_what_a_real_frame_takes(model, rows):
     estimate = streaming_peak_bytes(model, *SIZE, rows)
     assert estimate == pytest.approx(real_peak(model, *SIZE, rows), rel=0.03)

@@ -32,6 +32,14 @@ def test_strips_bring_their_surroundings_but_not_more_than_there_is():
         assert len(split_rows(10, halo=2, max_rows=5)) == 5
 
 
+@torch.no_grad()
+def test_the_first_strips_alone_show_what_they_take():
+    with strips(4, at_most=2):
+        assert rows_of(split_rows(10, halo=2)) == [(0, 0, 4, 6), (2, 4, 8, 10)]
+    with strips(4, at_most=1):
+        assert by_strips(torch.ones_like, torch.rand(1, 10, 5), halo=2).shape[1] == 10
+
+
 def test_whole_frames_where_gradients_are_recorded():
     with strips(4):
         assert len(split_rows(10, halo=2)) == 1

@@ -48,7 +48,7 @@ def test_frames_at_the_limit_are_read(tmp_path, make_video, make_folder):
 def test_large_frames_of_videos_are_refused(tmp_path, make_video, name):
     path = make_video(tmp_path / name)
     limits = Limits(max_pixels=48 * 64 - 1)
-    message = rf'{name} has .*\(48, 64\), more than max_pixels = 3071; pass limits'
+    message = rf'{name} has .*\(48, 64\), more than max_pixels = 3071; raise it'
     with pytest.raises(ValueError, match=message):
         open_frames(path, limits=limits)
 

@@ -126,7 +126,7 @@ def test_an_interrupted_run_goes_on(tmp_path, caplog_mmengine, name, stop):
     assert partial.is_dir()
     assert caplog_mmengine.messages[-1] == (
         f'{path} is not complete; {stop} frames are kept in {partial}, '
-        'resume=True goes on with them'
+        'to go on with (--resume, or resume=True)'
     )
     assert write(path, resume=True) == stop
     assert os.listdir(tmp_path) == [name]
@@ -405,7 +405,7 @@ def test_another_source_does_not_go_on(tmp_path):
 @pytest.mark.parametrize('name', ['clip.mp4', 'frames'])
 def test_frames_of_an_earlier_run_are_not_thrown_away(tmp_path, name):
     break_off(tmp_path / name, 3)
-    message = f'{name}.partial holds 3 frames of a run .* resume=True, or remove'
+    message = rf'{name}.partial holds 3 frames of a run .* resume=True\), or remove'
     with pytest.raises(ValueError, match=message):
         write(tmp_path / name)
     assert write(tmp_path / name, resume=True) == 3

@@ -5,11 +5,10 @@ python tools/analysis_tools/draw_comparison.py CONFIG CHECKPOINT OUT.png
 
 import argparse
 
-from mmagic.apis import init_model
 from mmagic.registry import DATASETS
 from mmengine.config import Config
 
-import fmanet_mm  # noqa: F401
+from fmanet_mm.apis.video_restorer import load_model
 from fmanet_mm.visualization import draw_comparison
 
 
@@ -29,7 +28,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     config = Config.fromfile(args.config)
-    model = init_model(config, args.checkpoint, device='cpu')
+    model = load_model(config, args.checkpoint)
     dataset = DATASETS.build(config.test_dataloader.dataset)
     index = len(dataset) // 2 if args.index is None else args.index
     sample = dataset[index]
