@@ -24,9 +24,14 @@ class FlowGuidedDynamicDownsampling(BaseModule):
             and not negative, so that the kernels lie centred on the LR pixels.
         eps (float): Added to the normalising weight.
 
+    Attributes:
+        flow_guided (bool): Whether it reads the warped and masked frames.
+
     Raises:
         ValueError: If the kernel cannot be centred.
     """
+
+    flow_guided = True
 
     def __init__(self, kernel_size: int, scale: int, eps: float = 1e-8) -> None:
         super().__init__()
@@ -61,7 +66,8 @@ class FlowGuidedDynamicDownsampling(BaseModule):
             with_ones = torch.cat((frames, torch.ones_like(frames[:, :, :1])), dim=2)
             warped = flow_warp(with_ones.flatten(0, 1), flow) * mask
             margin = (self.kernel_size - self.scale) // 2
-            padded = F.pad(warped, (margin,) * 4, mode='replicate')
+            source = warped if self.flow_guided else with_ones.flatten(0, 1)
+            padded = F.pad(source, (margin,) * 4, mode='replicate')
             weights = kernels.flatten(1, 2).softmax(dim=1).view_as(kernels)
             filtered = dynamic_filter(
                 padded.unflatten(0, frames.shape[:2]),
@@ -83,6 +89,16 @@ class FlowGuidedDynamicDownsampling(BaseModule):
 
 
 @MODELS.register_module()
+class DynamicDownsampling(FlowGuidedDynamicDownsampling):
+    """Conventional dynamic filtering (Eq. 1): reads the frames where they are.
+
+    The warped frames are returned all the same, for their loss.
+    """
+
+    flow_guided = False
+
+
+@MODELS.register_module()
 class FlowGuidedDynamicUpsampling(BaseModule):
     """Filters the LR frames to the sharp HR centre frame (Eq. 4).
 
@@ -92,9 +108,14 @@ class FlowGuidedDynamicUpsampling(BaseModule):
         kernel_size (int): Restoration kernel size on the LR grid, k_r; odd.
         scale (int): Ratio of HR to LR size, s.
 
+    Attributes:
+        flow_guided (bool): Whether it wants the warped and masked frames.
+
     Raises:
         ValueError: If the kernel size is even.
     """
+
+    flow_guided = True
 
     def __init__(self, kernel_size: int, scale: int) -> None:
         super().__init__()
@@ -109,7 +130,8 @@ class FlowGuidedDynamicUpsampling(BaseModule):
         """Filter warped frames.
 
         Args:
-            warped (Tensor): Warped and masked LR frames, (N, T, 3, H, W).
+            warped (Tensor): LR frames, warped and masked if it is flow-guided,
+                (N, T, 3, H, W).
             kernels (Tensor): Raw kernels, (N, T, s^2 k_r^2, H, W), in the order
                 (s_y, s_x, k_y, k_x); each is shifted to sum to 1 over the frames'
                 taps.
@@ -128,3 +150,10 @@ class FlowGuidedDynamicUpsampling(BaseModule):
                 padded.unflatten(0, warped.shape[:2]), weights, self.kernel_size
             )
             return F.pixel_shuffle(filtered.flatten(1, 2), self.scale)
+
+
+@MODELS.register_module()
+class DynamicUpsampling(FlowGuidedDynamicUpsampling):
+    """Conventional dynamic filtering of the frames as they are."""
+
+    flow_guided = False

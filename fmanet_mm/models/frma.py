@@ -5,10 +5,11 @@ from functools import partial
 
 import torch
 import torch.nn.functional as F
+from mmagic.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from ..ops import frame_rows, split_groups, warp_groups
+from ..ops import frame_rows
 from ..ops.precision import at_least_float32
 from .layers import (
     FrameFusion,
@@ -64,9 +65,10 @@ class FRMABlock(LeanModule):
         has_flow (bool): Whether flow-mask pairs come in (all but NetD's first).
         has_warped (bool): Whether a warped feature comes in (all but each net's
             first).
-        degradation_aware (bool): Whether kernels guide the attention (NetR).
         rdb (dict): ``growth_channels`` and ``num_layers`` of the dense blocks.
-        attention (dict): ``num_heads``, ``ffn_expansion`` and ``norm_with_bias``.
+        alignment (dict): Config of the alignment, see :mod:`.alignment`.
+        attention (dict): Configs of the halves of the multi-attention blocks by their
+            guides, see :class:`MultiAttentionBlock`.
     """
 
     def __init__(
@@ -77,9 +79,9 @@ class FRMABlock(LeanModule):
         num_attention_blocks: int,
         has_flow: bool,
         has_warped: bool,
-        degradation_aware: bool,
         rdb: dict,
-        attention: dict,
+        alignment: dict,
+        attention: dict[str, dict],
     ) -> None:
         super().__init__()
         flow_channels = 3 * num_flows
@@ -90,15 +92,15 @@ class FRMABlock(LeanModule):
         self.warped_fusion = FrameFusion(
             channels, num_frames, carry_channels=channels if has_warped else 0
         )
-        if degradation_aware:
+        self.degradation_aware = 'degradation' in attention
+        if self.degradation_aware:
             self.kernel_rdb = ResidualDenseBlock(channels, **rdb)
             self.kernel_fusion = FrameFusion(channels, num_frames)
-        self.degradation_aware = degradation_aware
-        self.num_flows = num_flows
+        self.alignment = MODELS.build(
+            dict(channels=channels, num_flows=num_flows, **alignment)
+        )
         self.attention_blocks = nn.ModuleList(
-            MultiAttentionBlock(
-                degradation_aware=degradation_aware, channels=channels, **attention
-            )
+            MultiAttentionBlock(channels, attention)
             for _ in range(num_attention_blocks)
         )
 
@@ -128,12 +130,12 @@ class FRMABlock(LeanModule):
         Returns:
             tuple[Tensor]: The new ``flow_masks`` and ``warped``.
         """
-        groups = split_groups(feature.flatten(0, 1), self.num_flows)
+        prepared = self.alignment.prepare(feature.flatten(0, 1))
         rows = frame_rows(feature)
-        warp = partial(_warp_frames, groups, feature.dtype)
+        warp = partial(self._warp_frames, prepared, feature.dtype)
         flow_masks = self._update_flow(feature, centre, flow_masks, warp, rows)
         warped = self._update_warped(flow_masks, warped, warp, rows)
-        del groups, warp
+        del prepared, warp
         guides = dict(centre=centre)
         if self.degradation_aware:
             guides['degradation'] = self.run_local(
@@ -176,10 +178,9 @@ class FRMABlock(LeanModule):
     def _fuse_kernels(self, kernels: Tensor) -> Tensor:
         return self.kernel_fusion(per_frame(self.kernel_rdb.compute, kernels))
 
-
-def _warp_frames(
-    groups: Tensor, dtype: torch.dtype, flow_masks: Tensor, rows: Tensor
-) -> Tensor:
-    """Warp all frames by their flow-mask pairs (N, T, 3n, H, W)."""
-    warped = warp_groups(groups, flow_masks.flatten(0, 1), rows)
-    return warped.unflatten(0, flow_masks.shape[:2]).to(dtype)
+    def _warp_frames(
+        self, prepared: Tensor, dtype: torch.dtype, flow_masks: Tensor, rows: Tensor
+    ) -> Tensor:
+        """Warp all frames by their flow-mask pairs (N, T, 3n, H, W)."""
+        warped = self.alignment(prepared, flow_masks.flatten(0, 1), rows)
+        return warped.unflatten(0, flow_masks.shape[:2]).to(dtype)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
+from mmagic.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
@@ -154,6 +155,7 @@ class GatedFeedForward(BaseModule):
         return self.project_out(F.gelu(gate).mul_(value))
 
 
+@MODELS.register_module()
 class AttentionHalf(LeanModule):
     """Attention and feed-forward, each normalised before and added after.
 
@@ -188,19 +190,34 @@ class AttentionHalf(LeanModule):
         return feature + self.ffn(self.ffn_norm(feature))
 
 
+@MODELS.register_module()
+class SelfAttentionHalf(AttentionHalf):
+    """:class:`AttentionHalf` whose queries come from the normalised feature, too."""
+
+    def forward(self, feature: Tensor, guide: Tensor) -> Tensor:
+        """Refine ``feature`` (N, C, H, W); the guide is not used."""
+        return super().forward(feature, self.attention_norm(feature))
+
+
 class MultiAttentionBlock(BaseModule):
     """Centre-oriented attention asks what of the warped feature fits the centre frame;
     in NetR, degradation-aware attention then asks what the degradation kernels say.
 
     Args:
-        degradation_aware (bool): Whether the second half exists.
-        **half: Arguments of :class:`AttentionHalf`.
+        channels (int): C.
+        halves (dict[str, dict]): Configs of the halves, such as
+            :class:`AttentionHalf`, by their guides: ``centre`` and, in NetR,
+            ``degradation``.
     """
 
-    def __init__(self, degradation_aware: bool, **half) -> None:
+    def __init__(self, channels: int, halves: dict[str, dict]) -> None:
         super().__init__()
-        guides = ('centre', 'degradation') if degradation_aware else ('centre',)
-        self.halves = nn.ModuleDict({guide: AttentionHalf(**half) for guide in guides})
+        self.halves = nn.ModuleDict(
+            {
+                guide: MODELS.build(dict(channels=channels, **half))
+                for guide, half in halves.items()
+            }
+        )
 
     def forward(self, feature: Tensor, **guides: Tensor) -> Tensor:
         """Refine the feature.

@@ -7,7 +7,6 @@ from functools import cached_property
 from mmagic.registry import MODELS
 from torch import Tensor
 
-from .fgdf import FlowGuidedDynamicDownsampling
 from .layers import conv_pair, per_frame
 from .refinement_net import RefinementNet, split_window
 
@@ -44,6 +43,9 @@ class NetD(RefinementNet):
     Args:
         kernel_size (int): Degradation kernel size on the HR grid, k_d; scale plus
             an even number.
+        downsampling (dict, optional): What to degrade with instead of
+            :class:`FlowGuidedDynamicDownsampling`, such as
+            ``dict(type='DynamicDownsampling')``.
         **refinement: Arguments of :class:`RefinementNet`, from ``channels`` to
             ``num_dense_layers``, and ``init_cfg``.
 
@@ -51,14 +53,22 @@ class NetD(RefinementNet):
         ValueError: If the values do not fit each other.
     """
 
-    def __init__(self, kernel_size: int = 20, **refinement) -> None:
-        super().__init__(3, is_first=True, degradation_aware=False, **refinement)
+    def __init__(
+        self, kernel_size: int = 20, downsampling: dict | None = None, **refinement
+    ) -> None:
+        super().__init__(3, is_first=True, degradation_attention=None, **refinement)
         flow_channels = 3 * self.num_flows
         self.kernel_head = conv_pair(
             self.channels // self.num_frames, self.channels, kernel_size**2
         )
         self.flow_head = conv_pair(flow_channels, flow_channels, 3)
-        self.downsampling = FlowGuidedDynamicDownsampling(kernel_size, self.scale)
+        self.downsampling = MODELS.build(
+            dict(
+                kernel_size=kernel_size,
+                scale=self.scale,
+                **(downsampling or dict(type='FlowGuidedDynamicDownsampling')),
+            )
+        )
 
     def refine(self, features: Iterable[Tensor]) -> Degradation:
         """Learn a window's degradation from its frames' features.

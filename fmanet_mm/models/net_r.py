@@ -10,7 +10,6 @@ from mmengine.model import BaseModule, Sequential
 from torch import Tensor, nn
 
 from ..ops import masked_warp
-from .fgdf import FlowGuidedDynamicUpsampling
 from .layers import (
     TemporalConv,
     activate,
@@ -135,6 +134,12 @@ class NetR(RefinementNet):
     Args:
         kernel_size (int): Restoration kernel size on the LR grid, k_r; odd.
         degradation_kernel_size (int): NetD's kernel size, k_d.
+        upsampling (dict, optional): What to filter with instead of
+            :class:`FlowGuidedDynamicUpsampling`, such as
+            ``dict(type='DynamicUpsampling')``.
+        degradation_attention (dict, optional): What to refine with instead of
+            attention that the degradation guides, such as
+            ``dict(type='ModulationHalf')``.
         **refinement: Arguments of :class:`RefinementNet`, from ``channels`` to
             ``num_dense_layers``, and ``init_cfg``.
 
@@ -146,15 +151,17 @@ class NetR(RefinementNet):
         self,
         kernel_size: int = 5,
         degradation_kernel_size: int = 20,
+        upsampling: dict | None = None,
         *,
         channels: int = 90,
+        degradation_attention: dict | None = None,
         **refinement,
     ) -> None:
         super().__init__(
             3 + channels,
             channels=channels,
             is_first=False,
-            degradation_aware=True,
+            degradation_attention=degradation_attention or dict(type='AttentionHalf'),
             **refinement,
         )
         flow_channels = 3 * self.num_flows
@@ -167,7 +174,13 @@ class NetR(RefinementNet):
         )
         self.first_flow_head = conv_pair(flow_channels, flow_channels, 3)
         self.second_flow_head = conv_pair(flow_channels + 6, flow_channels, 3)
-        self.upsampling = FlowGuidedDynamicUpsampling(kernel_size, self.scale)
+        self.upsampling = MODELS.build(
+            dict(
+                kernel_size=kernel_size,
+                scale=self.scale,
+                **(upsampling or dict(type='FlowGuidedDynamicUpsampling')),
+            )
+        )
 
     def encode(self, frames: Tensor, feature: Tensor) -> list[Tensor]:
         """Features of all levels of single frames.
@@ -208,7 +221,7 @@ class NetR(RefinementNet):
         output = self.run_local(
             self._make_image,
             warped,
-            warped_frames,
+            warped_frames if self.upsampling.flow_guided else frames,
             halo=max(_HEAD_HALO, self.upsampling.kernel_size // 2),
             scale=self.scale,
             max_rows=_HEAD_ROWS,
@@ -237,9 +250,9 @@ class NetR(RefinementNet):
         embed = self.kernel_embedding.after(degradation.kernel_head)
         return self.run_local(embed, degradation.kernel_feature, halo=4)
 
-    def _make_image(self, warped: Tensor, warped_frames: Tensor) -> Tensor:
+    def _make_image(self, warped: Tensor, frames: Tensor) -> Tensor:
         kernels = per_frame(self.kernel_head, self._fold_frames(warped))
-        image = self.upsampling(warped_frames, kernels)
+        image = self.upsampling(frames, kernels)
         del kernels
         return image + self.high_frequency_head(warped)
 

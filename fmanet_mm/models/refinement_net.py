@@ -34,8 +34,13 @@ class RefinementNet(LeanModule):
         num_dense_layers (int): Dense layers of a residual dense block.
         with_cp (bool): Whether to checkpoint in training: keep little more than the
             features and compute the rest again for the gradients.
+        alignment (dict, optional): What to align frames with instead of
+            :class:`MultiFlowWarp`, such as ``dict(type='DeformableAlignment')``.
+        centre_attention (dict, optional): What to refine with instead of attention to
+            the centre frame, such as ``dict(type='SelfAttentionHalf')``.
         is_first (bool): Whether this net is the first to estimate flow (NetD).
-        degradation_aware (bool): Whether kernels guide the attention (NetR).
+        degradation_attention (dict, optional): What the degradation kernels guide
+            (NetR).
         init_cfg (dict, optional): Initialisation config.
 
     Raises:
@@ -59,8 +64,10 @@ class RefinementNet(LeanModule):
         growth_channels: int = 18,
         num_dense_layers: int = 4,
         with_cp: bool = False,
+        alignment: dict | None = None,
+        centre_attention: dict | None = None,
         is_first: bool,
-        degradation_aware: bool,
+        degradation_attention: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -83,11 +90,18 @@ class RefinementNet(LeanModule):
         self.scale = scale
         self.num_flows = num_flows
         rdb = dict(growth_channels=growth_channels, num_layers=num_dense_layers)
-        attention = dict(
-            num_heads=num_heads,
-            ffn_expansion=ffn_expansion,
-            norm_with_bias=norm_with_bias,
-        )
+        attention = dict(centre=centre_attention or dict(type='AttentionHalf'))
+        if degradation_attention:
+            attention['degradation'] = degradation_attention
+        attention = {
+            guide: dict(
+                num_heads=num_heads,
+                ffn_expansion=ffn_expansion,
+                norm_with_bias=norm_with_bias,
+                **half,
+            )
+            for guide, half in attention.items()
+        }
         self.extractor = FeatureExtractor(in_channels, channels, num_rdbs, **rdb)
         self.blocks = nn.ModuleList(
             FRMABlock(
@@ -97,8 +111,8 @@ class RefinementNet(LeanModule):
                 num_attention_blocks,
                 has_flow=not (is_first and i == 0),
                 has_warped=i > 0,
-                degradation_aware=degradation_aware,
                 rdb=rdb,
+                alignment=alignment or dict(type='MultiFlowWarp'),
                 attention=attention,
             )
             for i in range(num_blocks)
