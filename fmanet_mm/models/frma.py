@@ -5,7 +5,6 @@ from functools import partial
 
 import torch
 import torch.nn.functional as F
-from mmagic.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
@@ -15,6 +14,7 @@ from .layers import (
     FrameFusion,
     LeanModule,
     activate,
+    build_part,
     channels_last,
     conv3x3,
     per_frame,
@@ -96,9 +96,7 @@ class FRMABlock(LeanModule):
         if self.degradation_aware:
             self.kernel_rdb = ResidualDenseBlock(channels, **rdb)
             self.kernel_fusion = FrameFusion(channels, num_frames)
-        self.alignment = MODELS.build(
-            dict(channels=channels, num_flows=num_flows, **alignment)
-        )
+        self.alignment = build_part(alignment, channels=channels, num_flows=num_flows)
         self.attention_blocks = nn.ModuleList(
             MultiAttentionBlock(channels, attention)
             for _ in range(num_attention_blocks)

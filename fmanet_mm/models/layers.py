@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
+from mmagic.registry import MODELS
 from mmengine.model import BaseModule, Sequential
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
@@ -13,6 +14,16 @@ from ..ops.precision import full_precision
 
 NEGATIVE_SLOPE = 0.2
 """Slope of every LeakyReLU of FMA-Net."""
+
+
+def build_part(cfg: dict, **sizes) -> BaseModule:
+    """Build a part that a config chooses, whatever MMEngine's default scope is.
+
+    Args:
+        cfg (dict): ``type``, and arguments that only this type has.
+        sizes: Arguments that all of its kind have.
+    """
+    return MODELS.build(dict(_scope_='mmagic', **sizes, **cfg))
 
 
 def activate(x: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ..ops import split_rows
 from ..ops.precision import full_precision
 from ..ops.strips import Strip
-from .layers import LeanModule
+from .layers import LeanModule, build_part
 
 _EPS = 1e-12
 """Least length that a query or key is divided by."""
@@ -214,7 +214,7 @@ class MultiAttentionBlock(BaseModule):
         super().__init__()
         self.halves = nn.ModuleDict(
             {
-                guide: MODELS.build(dict(channels=channels, **half))
+                guide: build_part(half, channels=channels)
                 for guide, half in halves.items()
             }
         )

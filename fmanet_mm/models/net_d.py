@@ -7,7 +7,7 @@ from functools import cached_property
 from mmagic.registry import MODELS
 from torch import Tensor
 
-from .layers import conv_pair, per_frame
+from .layers import build_part, conv_pair, per_frame
 from .refinement_net import RefinementNet, split_window
 
 
@@ -62,12 +62,10 @@ class NetD(RefinementNet):
             self.channels // self.num_frames, self.channels, kernel_size**2
         )
         self.flow_head = conv_pair(flow_channels, flow_channels, 3)
-        self.downsampling = MODELS.build(
-            dict(
-                kernel_size=kernel_size,
-                scale=self.scale,
-                **(downsampling or dict(type='FlowGuidedDynamicDownsampling')),
-            )
+        self.downsampling = build_part(
+            downsampling or dict(type='FlowGuidedDynamicDownsampling'),
+            kernel_size=kernel_size,
+            scale=self.scale,
         )
 
     def refine(self, features: Iterable[Tensor]) -> Degradation:

@@ -13,6 +13,7 @@ from ..ops import masked_warp
 from .layers import (
     TemporalConv,
     activate,
+    build_part,
     compose_convs,
     conv3x3,
     conv_pair,
@@ -174,12 +175,10 @@ class NetR(RefinementNet):
         )
         self.first_flow_head = conv_pair(flow_channels, flow_channels, 3)
         self.second_flow_head = conv_pair(flow_channels + 6, flow_channels, 3)
-        self.upsampling = MODELS.build(
-            dict(
-                kernel_size=kernel_size,
-                scale=self.scale,
-                **(upsampling or dict(type='FlowGuidedDynamicUpsampling')),
-            )
+        self.upsampling = build_part(
+            upsampling or dict(type='FlowGuidedDynamicUpsampling'),
+            kernel_size=kernel_size,
+            scale=self.scale,
         )
 
     def encode(self, frames: Tensor, feature: Tensor) -> list[Tensor]:

@@ -1,0 +1,10 @@
+# Five flow-mask pairs, n = 5.
+_base_ = '../fmanet_stage2.py'
+
+model = dict(
+    net_d=dict(
+        num_flows=5,
+        init_cfg=dict(checkpoint='work_dirs/component_n5_stage1/iter_300000.pth'),
+    ),
+    net_r=dict(num_flows=5),
+)

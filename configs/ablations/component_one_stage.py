@@ -1,0 +1,4 @@
+# End to end in one stage: NetD is not trained before.
+_base_ = '../fmanet_stage2.py'
+
+model = dict(net_d=dict(init_cfg=None))

@@ -1,0 +1,4 @@
+# Conventional dynamic filtering, k_d = 10.
+_base_ = '../fmanet_stage1.py'
+
+model = dict(net_d=dict(kernel_size=10, downsampling=dict(type='DynamicDownsampling')))

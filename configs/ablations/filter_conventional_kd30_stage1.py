@@ -1,0 +1,4 @@
+# Conventional dynamic filtering, k_d = 30.
+_base_ = '../fmanet_stage1.py'
+
+model = dict(net_d=dict(kernel_size=30, downsampling=dict(type='DynamicDownsampling')))
