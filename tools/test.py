@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from torch.distributed.elastic.multiprocessing.errors import record
+
 from fmanet_mm.engine import (
     SaveMetricsHook,
     StrictCheckpointHook,
@@ -61,4 +63,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    # Lets dist_test.sh end with the error of the process that failed first.
+    record(main)()

@@ -16,12 +16,15 @@ import torch
 from mmagic.registry import DATA_SAMPLERS, DATASETS, LOOPS
 from mmengine.config import ConfigDict
 from mmengine.dataset import InfiniteSampler
-from mmengine.dist import broadcast
+from mmengine.dist import all_reduce_dict, broadcast
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch.utils.data import Dataset
 
 # What chance is used for; the first word of the key of a generator's state.
 OF_SAMPLE, OF_ITERATION = range(2)
+# Values kept of what is logged. MMEngine would keep a million, copy them in each
+# iteration, and save them with each checkpoint.
+LOG_LENGTH = 10_000
 
 
 def seed_generators(seed: int, *key: int) -> None:
@@ -110,7 +113,9 @@ class ResumableTrainLoop(IterBasedTrainLoop):
 
     With the same number of processes and the same batch size, the samples, their
     random transforms and the model's dropout are those of a run in one go. The samples
-    before are not loaded again. Of accumulated gradients nothing is saved: let the
+    before are not loaded again. Another number of processes with the same batch size
+    in all trains on the same samples, and logs the same losses: their means over the
+    processes. Of accumulated gradients nothing is saved: let the
     interval of checkpoints be a multiple of ``accumulative_counts``.
 
     Args:
@@ -147,8 +152,16 @@ class ResumableTrainLoop(IterBasedTrainLoop):
 
     def run_iter(self, data_batch: dict) -> None:
         """Train on a batch."""
-        seed_generators(self.runner.seed, OF_ITERATION, self._iter, self.runner.rank)
-        super().run_iter(data_batch)
+        runner = self.runner
+        seed_generators(runner.seed, OF_ITERATION, self._iter, runner.rank)
+        where = dict(batch_idx=self._iter, data_batch=data_batch)
+        runner.call_hook('before_train_iter', **where)
+        losses = runner.model.train_step(data_batch, runner.optim_wrapper)
+        all_reduce_dict(losses, 'mean')
+        runner.call_hook('after_train_iter', outputs=losses, **where)
+        for history in runner.message_hub.log_scalars.values():
+            history.max_length = LOG_LENGTH
+        self._iter += 1
 
     def _skip_samples(self) -> None:
         """Start the loader anew where the checkpoint left off."""

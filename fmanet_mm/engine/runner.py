@@ -1,6 +1,8 @@
 import re
+from pathlib import Path
 
 from mmagic.registry import RUNNERS
+from mmengine.dist import all_gather_object
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner, load_state_dict
 
@@ -74,5 +76,18 @@ class SafeRunner(Runner):
         checkpoint['meta'].pop('config', None)
 
     def _init_model_weights(self) -> None:
+        self._check_same_checkpoint()
         if not (self._resume and self._load_from):
             super()._init_model_weights()
+
+    def _check_same_checkpoint(self) -> None:
+        """Refuse to start when only some processes have found a checkpoint."""
+        own = Path(self._load_from).name if self._resume and self._load_from else None
+        found = dict.fromkeys(all_gather_object(own))
+        if len(found) > 1:
+            raise ValueError(
+                'The processes would go on from different checkpoints: '
+                f'{", ".join(str(name or "none") for name in found)}. Let all machines '
+                f'share {self.work_dir}, or name a checkpoint that all of them have: '
+                '--resume CHECKPOINT'
+            )

@@ -9,7 +9,7 @@ from mmengine.model import BaseModel
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from torch.utils.data import DataLoader, Dataset
 
-from fmanet_mm.engine import DrawDataset, DrawSampler, SafeRunner
+from fmanet_mm.engine import DrawDataset, DrawSampler, SafeRunner, loop, read_checkpoint
 from fmanet_mm.engine.loop import seed_generators
 
 
@@ -147,6 +147,15 @@ def test_the_scale_of_mixed_precision_goes_on(tmp_path):
     assert expected[1]['loss_scaler']['scale'] == 2**16 * 2**3
     assert expected[1]['loss_scaler']['_growth_tracker'] == 1
     assert_same(resumed, expected)
+
+
+def test_the_log_keeps_the_newest_values(tmp_path, in_one_go, monkeypatch):
+    monkeypatch.setattr(loop, 'LOG_LENGTH', 3)
+    folder, (_, _, losses, _) = in_one_go
+    resumed = train(tmp_path, 7, folder / 'iter_5.pth')
+    assert list(resumed[2]) == list(losses[-3:])
+    checkpoint = read_checkpoint(str(tmp_path / 'iter_7.pth'))
+    assert len(checkpoint['message_hub']['log_scalars']['train/loss'].data[0]) == 3
 
 
 def test_the_samples_of_a_run_differ(in_one_go):
