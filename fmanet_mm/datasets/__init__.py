@@ -1,5 +1,6 @@
 """VSRDB datasets, the transforms of their pipelines, and their sampler."""
 
+from .bad_samples import SkipBadSamples
 from .gopro import GoProVSRDBDataset
 from .reds import REDSVSRDBDataset
 from .samplers import ContiguousSampler
@@ -22,6 +23,7 @@ __all__ = [
     'LoadFlow',
     'LoadFrames',
     'REDSVSRDBDataset',
+    'SkipBadSamples',
     'SyntheticMotionDataset',
     'VSRDBDataset',
     'VSRDBRandomCrop',
