@@ -92,13 +92,7 @@ class VSRDBDataset(BasicFramesDataset):
 
     def load_data_list(self) -> list[dict]:
         """List the samples of all clips, see :class:`VSRDBDataset`."""
-        for kind in self._image_kinds():
-            if not self.file_backend.isdir(self._root(kind)):
-                raise FileNotFoundError(
-                    f'There is no data folder {self._root(kind)} '
-                    f'(data_prefix[{kind!r}]).'
-                )
-        clips = self.select_clips(self._find_clips())
+        clips = self.select_clips(self.find_clips())
         if not clips:
             raise FileNotFoundError(
                 f'There are no clips in {self.ann_file or self._root("img")}.'
@@ -121,12 +115,27 @@ class VSRDBDataset(BasicFramesDataset):
         """
         return clips
 
-    def _find_clips(self) -> dict[str, int | None]:
+    def find_clips(self) -> dict[str, int | None]:
+        """Find the clips in the annotation file, or else in the folders.
+
+        Returns:
+            dict[str, int | None]: Number of frames by name, None if it is not said.
+
+        Raises:
+            FileNotFoundError: If a folder of clips or the annotation file is missing.
+            ValueError: If the annotation is malformed.
+        """
+        for kind in self.image_kinds():
+            if not self.file_backend.isdir(self._root(kind)):
+                raise FileNotFoundError(
+                    f'There is no data folder {self._root(kind)} '
+                    f'(data_prefix[{kind!r}]).'
+                )
         if self.ann_file:
             return read_annotation(self.ann_file)
         names = {
             name
-            for kind in self._image_kinds()
+            for kind in self.image_kinds()
             for name in self.file_backend.list_dir_or_file(
                 self._root(kind), list_file=False
             )
@@ -139,18 +148,18 @@ class VSRDBDataset(BasicFramesDataset):
         if length is not None and len(frames) != length:
             raise ValueError(
                 f'Clip {clip} has {len(frames)} frames in '
-                f'{self._clip_folder("img", clip)}, but {self.ann_file} says {length}.'
+                f'{self.clip_folder("img", clip)}, but {self.ann_file} says {length}.'
             )
-        windows = self._windows(len(frames))
+        windows = self.windows(len(frames))
         if not windows:
             raise ValueError(
-                f'Clip {clip} in {self._clip_folder("img", clip)} has {len(frames)} '
+                f'Clip {clip} in {self.clip_folder("img", clip)} has {len(frames)} '
                 f'frames, fewer than the {self.num_input_frames} of a window. Leave it '
                 "out of the annotation file, or pad with border='replicate'."
             )
         paths = {
-            kind: [self._frame_path(kind, clip, frame) for frame in frames]
-            for kind in self._image_kinds()
+            kind: [self.frame_path(kind, clip, frame) for frame in frames]
+            for kind in self.image_kinds()
         }
         samples = []
         for window in windows:
@@ -161,19 +170,16 @@ class VSRDBDataset(BasicFramesDataset):
             if self.num_output_frames == 1 and 'gt' in paths:
                 sample['gt_path'] = paths['gt'][centre]
             if 'flow' in self.data_prefix:
-                sample['flow_path'] = [
-                    self._flow_path(clip, frames[centre], frames[index])
-                    if index != centre
-                    else None
-                    for index in window
-                ]
+                sample['flow_path'] = self.flow_paths(
+                    clip, [frames[index] for index in window]
+                )
             samples.append(sample)
         if 'flow' in self.data_prefix:
             self._check_flow(clip, samples)
         return samples
 
-    def _windows(self, length: int) -> list[list[int]]:
-        """Frame indices of the windows of a clip, centre by centre."""
+    def windows(self, length: int) -> list[list[int]]:
+        """Frame indices of the windows of a clip of so many frames, by centre."""
         reach = self.num_input_frames // 2
         skipped = reach if self.border == 'exclude' else 0
         return [
@@ -186,7 +192,7 @@ class VSRDBDataset(BasicFramesDataset):
 
     def _find_frames(self, clip: str) -> list[str]:
         """Stems of the frames of a clip, which are the same in all kinds."""
-        found = {kind: self._list_frames(kind, clip) for kind in self._image_kinds()}
+        found = {kind: self._list_frames(kind, clip) for kind in self.image_kinds()}
         union = set().union(*found.values())
         first, last = int(min(union)), int(max(union))
         for kind, stems in found.items():
@@ -194,33 +200,58 @@ class VSRDBDataset(BasicFramesDataset):
                 stem = f'{number:0{self.FRAME_DIGITS}d}'
                 if stem not in stems:
                     raise FileNotFoundError(
-                        f'Frame {self._frame_path(kind, clip, stem)} is missing; '
+                        f'Frame {self.frame_path(kind, clip, stem)} is missing; '
                         f'{min(union)}.png to {max(union)}.png are expected.'
                     )
         return sorted(union)
 
     def _list_frames(self, kind: str, clip: str) -> set[str]:
-        folder = self._clip_folder(kind, clip)
+        names = self.frame_names(kind, clip)
+        return {self.frame_stem(kind, clip, name) for name in names}
+
+    def frame_names(self, kind: str, clip: str) -> list[str]:
+        """List the PNG files of a clip.
+
+        Args:
+            kind (str): ``'img'``, ``'gt'`` or ``'img_sharp'``.
+            clip (str): Name of the clip.
+
+        Returns:
+            list[str]: File names, in no order; at least one.
+
+        Raises:
+            FileNotFoundError: If there is no folder, or nothing in it.
+            ValueError: If the folder is a link that leads out of that of the clips.
+        """
+        folder = self.clip_folder(kind, clip)
         self._check_inside(kind, folder)
         if not self.file_backend.isdir(folder):
             raise FileNotFoundError(
                 f'Clip {clip} has no folder {folder} (data_prefix[{kind!r}]).'
             )
-        stems = set()
-        for name in self.file_backend.list_dir_or_file(
-            folder, list_dir=False, suffix='.png'
-        ):
-            stem = name.removesuffix('.png')
-            if not stem.isdecimal() or len(stem) != self.FRAME_DIGITS:
-                raise ValueError(
-                    f'Frame {os.path.join(folder, name)} must be named by a number of '
-                    f'{self.FRAME_DIGITS} digits for {type(self).__name__}.'
-                )
-            self._check_inside(kind, os.path.join(folder, name))
-            stems.add(stem)
-        if not stems:
+        names = list(
+            self.file_backend.list_dir_or_file(folder, list_dir=False, suffix='.png')
+        )
+        if not names:
             raise FileNotFoundError(f'There are no PNG frames in {folder}.')
-        return stems
+        return names
+
+    def frame_stem(self, kind: str, clip: str, name: str) -> str:
+        """Take the number of a frame out of its file name.
+
+        Raises:
+            ValueError: If it is misnamed, or a link that leads out of the folder of the
+                clips.
+        """
+        path = os.path.join(self.clip_folder(kind, clip), name)
+        stem = name.removesuffix('.png')
+        if not stem.isdecimal() or len(stem) != self.FRAME_DIGITS:
+            raise ValueError(
+                f'Frame {path} must be named by a number of {self.FRAME_DIGITS} digits '
+                f'for {type(self).__name__}.'
+            )
+        self._check_inside(kind, path)
+        return stem
 
     def _check_inside(self, kind: str, path: str) -> None:
         """Refuse a link that leads out of the folder of the clips."""
@@ -234,7 +265,7 @@ class VSRDBDataset(BasicFramesDataset):
             )
 
     def _check_flow(self, clip: str, samples: list[dict]) -> None:
-        folder = self._clip_folder('flow', clip)
+        folder = self.clip_folder('flow', clip)
         present = set()
         if self.file_backend.isdir(folder):
             names = self.file_backend.list_dir_or_file(
@@ -249,10 +280,11 @@ class VSRDBDataset(BasicFramesDataset):
             raise FileNotFoundError(
                 f'{len(missing)} of {len(needed)} flow files of clip {clip} are '
                 f'missing, the first is {missing[0]}. Make them with\n'
-                f'  {self._flow_command()}'
+                f'  {self.flow_command()}'
             )
 
-    def _flow_command(self) -> str:
+    def flow_command(self) -> str:
+        """Command line that makes the flow files."""
         root = self.data_root or '.'
         sharp = '<folder of the sharp LR frames>'
         if 'img_sharp' in self.data_prefix:
@@ -263,21 +295,38 @@ class VSRDBDataset(BasicFramesDataset):
             f'--num-frames {self.num_input_frames}'
         )
 
-    def _image_kinds(self) -> list[str]:
+    def image_kinds(self) -> list[str]:
+        """Kinds of images that the dataset has."""
         return [kind for kind in IMAGE_KINDS if kind in self.data_prefix]
 
     def _root(self, kind: str) -> str:
         """The folder that holds the clips."""
         return self.data_prefix[kind].partition('{clip}')[0]
 
-    def _clip_folder(self, kind: str, clip: str) -> str:
+    def clip_folder(self, kind: str, clip: str) -> str:
+        """Folder of the frames or the flow files of a clip."""
         root, _, inside = self.data_prefix[kind].partition('{clip}')
         return os.path.join(root, clip + inside)
 
-    def _frame_path(self, kind: str, clip: str, frame: str) -> str:
-        return os.path.join(self._clip_folder(kind, clip), f'{frame}.png')
+    def frame_path(self, kind: str, clip: str, frame: str) -> str:
+        """File of a frame, given by its stem."""
+        return os.path.join(self.clip_folder(kind, clip), f'{frame}.png')
 
-    def _flow_path(self, clip: str, centre: str, other: str) -> str:
-        return os.path.join(
-            self._clip_folder('flow', clip), flow_filename(centre, other)
-        )
+    def flow_paths(self, clip: str, window: list[str]) -> list[str | None]:
+        """Flow files from the centre frame of a window to all of its frames.
+
+        Args:
+            clip (str): Name of the clip.
+            window (list[str]): Stems of the frames.
+
+        Returns:
+            list[str | None]: Paths, None for the centre frame itself.
+        """
+        centre = window[len(window) // 2]
+        folder = self.clip_folder('flow', clip)
+        return [
+            None
+            if stem == centre
+            else os.path.join(folder, flow_filename(centre, stem))
+            for stem in window
+        ]
