@@ -3,6 +3,7 @@ import random
 import numpy as np
 import pytest
 import torch
+import torch.multiprocessing as mp
 from mmagic.registry import DATASETS, METRICS, MODELS, OPTIM_WRAPPERS
 from mmengine.evaluator import BaseMetric
 from mmengine.model import BaseModel
@@ -191,6 +192,20 @@ def test_workers_and_their_number_do_not_matter():
     for workers in (1, 2):
         for batch, expected in zip(first(workers), alone, strict=True):
             assert torch.equal(batch, expected)
+
+
+def resume_on_the_first_machine(rank, folder, checkpoint):
+    address = f'file://{folder}/rendezvous'
+    torch.distributed.init_process_group('gloo', address, rank=rank, world_size=2)
+    with pytest.raises(ValueError, match=r'checkpoints: iter_3.pth, none. .*share'):
+        train(folder / str(rank), 7, checkpoint if rank == 0 else None)
+
+
+def test_machines_that_share_no_checkpoint_are_refused(tmp_path, in_one_go):
+    arguments = tmp_path, in_one_go[0] / 'iter_3.pth'
+    mp.start_processes(
+        resume_on_the_first_machine, arguments, nprocs=2, start_method='fork'
+    )
 
 
 def test_generators_depend_on_each_word_of_the_key():
