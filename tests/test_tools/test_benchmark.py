@@ -90,6 +90,10 @@ def test_what_needs_no_clock(trial):
     frame, training = (of_kind(trial[1], kind) for kind in ('frame', 'training'))
     macs = [frame[v]['macs_per_pixel'] for v in ('stream', 'window', 'plain')]
     assert macs == sorted(set(macs))
+    for r in (*frame.values(), *training.values()):
+        macs = r['macs_per_pixel'] * r['height'] * r['width'] * r['count']
+        expected = 2 * macs / r['median_seconds']
+        assert r['flops_per_second'] == pytest.approx(expected)
     assert training['package']['tensor_bytes'] < training['plain']['tensor_bytes']
 
 

@@ -222,6 +222,7 @@ class Run:
             min_seconds=min(seconds, default=None),
             per_second=1 / middle if seconds else None,
             macs_per_pixel=macs and macs / task.pixels,
+            flops_per_second=2 * macs / middle if macs and seconds else None,
             tensor_bytes=None if case.compile_mode or on_gpu else tensor_bytes,
             peak_bytes=self.peak_bytes,
             max_difference=self.max_difference,

@@ -7,6 +7,7 @@ import argparse
 
 from mmagic.registry import DATASETS
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
 
 from fmanet_mm.apis.video_restorer import load_model
 from fmanet_mm.visualization import draw_comparison
@@ -28,6 +29,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     config = Config.fromfile(args.config)
+    init_default_scope(config.get('default_scope', 'mmagic'))
     model = load_model(config, args.checkpoint)
     dataset = DATASETS.build(config.test_dataloader.dataset)
     index = len(dataset) // 2 if args.index is None else args.index

@@ -33,6 +33,7 @@ COLUMNS = {
     'device GiB': ('peak_bytes', 2**30, ''),
     'of plain ': ('peak_ratio', 1, ''),
     'MMAC a pixel': ('macs_per_pixel', 1e6, ''),
+    'GFLOP/s': ('flops_per_second', 1e9, ''),
     'difference': ('max_difference', 1, ''),
 }
 """Column: what of a record, its unit, what follows the number."""
@@ -52,7 +53,8 @@ LEGEND = """\
   **device**: peak of the process (CPU) or of torch's tensors (GPU) above what it was
   with the model loaded.
 - **MMAC a pixel**: million multiply-adds of convolutions and matrix products for an LR
-  pixel.
+  pixel. **GFLOP/s**: twice as many operations, by time; compare it with those of a
+  convolution alone, above.
 - **difference**: the largest of the output (restored frame in [0, 1], or loss) from
   plain fp32's, with the same random weights.
 - **plain**: the published form. **window**: every window anew. **stream**: every frame

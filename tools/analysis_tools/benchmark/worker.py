@@ -99,6 +99,7 @@ class _Server:
 
     def __init__(self, task, case, device, threads) -> None:
         import torch
+        import torch.utils.benchmark
 
         from . import calls, memory
 
@@ -109,7 +110,7 @@ class _Server:
         self._device = torch.device(device)
 
     def environment(self) -> dict:
-        """Device, threads and versions."""
+        """Device, threads, versions, and what a convolution alone reaches."""
         torch = self._torch
         return dict(
             device=torch.cuda.get_device_name(self._device)
@@ -118,7 +119,26 @@ class _Server:
             threads=torch.get_num_threads(),
             torch=torch.__version__,
             python=platform.python_version(),
+            convolution=f'{self._convolution_speed() / 1e9:.0f} GFLOP/s, fp32, 3x3, '
+            '96 to 96 channels',
         )
+
+    def _convolution_speed(self) -> float:
+        """Operations a second of a convolution that fits the machine well."""
+        torch, channels, size = self._torch, 96, (180, 320)
+        layer = torch.nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        image = torch.rand(1, channels, *size)
+        layer, image = (
+            x.to(self._device, memory_format=torch.channels_last)
+            for x in (layer, image)
+        )
+        with torch.inference_mode():
+            timed = torch.utils.benchmark.Timer(
+                'layer(image)',
+                globals=dict(layer=layer, image=image),
+                num_threads=torch.get_num_threads(),
+            ).blocked_autorange(min_run_time=2)
+        return 2 * 9 * channels**2 * size[0] * size[1] / timed.median
 
     def inspect(self) -> dict:
         """Multiply-adds and bytes of tensors, see :func:`calls.inspect`."""
