@@ -13,6 +13,7 @@ from .modulation import ModulationHalf
 from .multi_attention import AttentionHalf, SelfAttentionHalf
 from .net_d import Degradation, NetD
 from .net_r import NetR, Restoration
+from .restormer import WindowRestormer
 
 __all__ = [
     'AttentionHalf',
@@ -32,4 +33,5 @@ __all__ = [
     'SelfAttentionHalf',
     'StrictPretrainedInit',
     'VSRDBDataPreprocessor',
+    'WindowRestormer',
 ]

@@ -1,0 +1,159 @@
+"""The networks we compare with: built, trained and tested as their configs say."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from mmagic.registry import DATASETS, METRICS, MODELS
+from mmengine import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.optim import build_optim_wrapper
+from torch.utils.data import DataLoader
+
+import fmanet_mm  # noqa: F401
+from fmanet_mm.models import WindowRestormer
+
+FOLDER = Path(__file__).resolve().parents[2] / 'configs/baselines'
+TINY = dict(
+    basicvsr_pp=dict(mid_channels=16, num_blocks=1, spynet_pretrained=None),
+    edvr=dict(
+        mid_channels=8,
+        deform_groups=2,
+        num_blocks_extraction=1,
+        num_blocks_reconstruction=1,
+    ),
+    restormer=dict(
+        dim=4, num_blocks=[1, 1, 1, 1], num_refinement_blocks=1, heads=[1, 1, 1, 1]
+    ),
+    tdan=dict(mid_channels=8, num_blocks_before_align=1, num_blocks_after_align=1),
+)
+LENGTH = 5
+
+
+@pytest.fixture(scope='module')
+def reds(tmp_path_factory):
+    """A miniature of REDS: REDS4, another clip, and one of validation."""
+    root = tmp_path_factory.mktemp('REDS')
+    rng = np.random.default_rng(0)
+    for split, clips in dict(
+        train=('000', '001', '011', '015', '020'), val=('000',)
+    ).items():
+        for clip in clips:
+            for kind, size in (('blur_bicubic/X4', 64), ('sharp', 256)):
+                folder = root / f'{split}_{kind.replace("/X4", "")}'
+                folder = (folder / 'X4' if kind != 'sharp' else folder) / clip
+                folder.mkdir(parents=True)
+                for frame in range(LENGTH):
+                    image = rng.integers(0, 256, (size, size, 3), np.uint8)
+                    cv2.imwrite(str(folder / f'{frame:08d}.png'), image)
+    return root
+
+
+@pytest.fixture
+def make_config(reds):
+    """A baseline's config for the miniature, with a small network."""
+
+    def make(name):
+        torch.manual_seed(0)
+        config = Config.fromfile(FOLDER / f'{name}.py')
+        config.model.generator.update(TINY.get(name, {}))
+        datasets = [config.val_dataloader.dataset, config.test_dataloader.dataset]
+        if config.train_dataloader:
+            datasets += config.train_dataloader.dataset.datasets
+        for dataset in datasets:
+            dataset.data_root = str(reds)
+            if name == 'basicvsr_pp':
+                dataset.num_input_frames = 3
+        return config
+
+    return make
+
+
+@pytest.mark.parametrize('name', TINY)
+def test_a_step_of_training_on_reds(make_config, name):
+    config = make_config(name)
+    for dataset in config.train_dataloader.dataset.datasets:
+        dataset.pipeline[2].patch_size = 64 if name == 'basicvsr_pp' else 16
+    dataset = DATASETS.build(config.train_dataloader.dataset)
+    reach = dataset[0]['inputs'].size(0) // 2
+    assert len(dataset) == 2 * (LENGTH - 2 * reach), 'clips 001 of both folders'
+    model = MODELS.build(config.model).train()
+    optimizer = build_optim_wrapper(model, config.optim_wrapper)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    batch = pseudo_collate([dataset[0]])
+    loss = model.train_step(batch, optimizer)['loss']
+    with torch.no_grad():
+        losses = model(**model.data_preprocessor(batch, True), mode='loss')
+    assert model.parse_losses(losses)[0] < loss
+    same = {n for n, p in model.named_parameters() if torch.equal(p, before[n])}
+    # BasicVSR++ keeps its pretrained flow at first.
+    assert same == {n for n in before if 'spynet' in n}
+
+
+def enlarge(image, mode):
+    return F.interpolate(image, scale_factor=4, mode=mode, antialias=mode == 'bicubic')
+
+
+@pytest.mark.parametrize(
+    ('name', 'silenced', 'expect'),
+    [
+        ('bicubic', None, lambda centre: enlarge(centre, 'bicubic')),
+        ('basicvsr_pp', 'conv_last', lambda centre: enlarge(centre, 'bilinear')),
+        ('edvr', 'conv_last', lambda centre: enlarge(centre, 'bilinear')),
+        ('restormer', 'conv_first', lambda centre: enlarge(centre, 'bilinear')),
+        ('tdan', 'reconstruct.4', lambda centre: 0 * enlarge(centre, 'bilinear')),
+    ],
+)
+@torch.no_grad()
+def test_the_centre_frame_is_predicted_and_measured(
+    make_config, name, silenced, expect
+):
+    """With a convolution at zero, the prediction is known."""
+    config = make_config(name)
+    model = MODELS.build(config.model).eval()
+    if silenced:
+        for parameter in model.generator.get_submodule(silenced).parameters():
+            parameter.zero_()
+    sample = DATASETS.build(config.val_dataloader.dataset)[2]
+    centre = sample['inputs'][len(sample['inputs']) // 2].float()
+    expected = expect(centre[None])[0].clamp(0, 255)
+    (result,) = model.test_step(pseudo_collate([sample]))
+    given = result.output.pred_img.flip(0)  # from BGR
+    torch.testing.assert_close(given, expected, rtol=0, atol=1e-2)
+    assert result.gt_img.shape == given.shape
+    for cfg in config.val_evaluator.metrics:
+        metric = METRICS.build(cfg)
+        metric.process(None, [result.to_dict()])
+        assert np.isfinite(metric.compute_metrics(metric.results)[metric.metric])
+
+
+@pytest.mark.parametrize('name', ['bicubic', *TINY])
+def test_all_frames_that_count_are_tested(make_config, name):
+    config = make_config(name)
+    (metric,) = config.test_evaluator.metrics
+    assert metric == dict(type='VSRDBMetric', protocol='published')
+    dataset = DATASETS.build(config.test_dataloader.dataset)
+    METRICS.build(metric).prepare(None, DataLoader(dataset))
+
+
+class TestWindowRestormer:
+    @torch.no_grad()
+    def test_adds_shuffled_pixels_to_the_upsampled_centre_frame(self):
+        torch.manual_seed(0)
+        net = WindowRestormer(num_frames=3, scale=2, **TINY['restormer']).double()
+        net.body.output.weight.zero_()  # Restormer then gives what it gets.
+        frames = torch.rand(2, 3, 3, 9, 12, dtype=torch.float64)
+        side_by_side = torch.cat([frames[:, t] for t in range(3)], dim=1)
+        extra = F.conv2d(side_by_side, net.conv_first.weight, padding=1)
+        expected = F.interpolate(frames[:, 1], scale_factor=2, mode='bilinear')
+        for y in range(2):
+            for x in range(2):
+                expected[..., y::2, x::2] += extra[:, 2 * y + x :: 4]
+        torch.testing.assert_close(net(frames), expected)
+
+    def test_refuses_an_even_window(self):
+        with pytest.raises(ValueError, match='num_frames must be odd, got 4'):
+            WindowRestormer(num_frames=4, scale=4)
