@@ -88,9 +88,13 @@ def test_a_step_of_training_on_reds(make_config, name):
     with torch.no_grad():
         losses = model(**model.data_preprocessor(batch, True), mode='loss')
     assert model.parse_losses(losses)[0] < loss
-    same = {n for n, p in model.named_parameters() if torch.equal(p, before[n])}
+    weights = dict(model.named_parameters())
+    moved = {name for name in weights if not torch.equal(weights[name], before[name])}
     # BasicVSR++ keeps its pretrained flow at first.
-    assert same == {n for n in before if 'spynet' in n}
+    frozen = {name for name in weights if 'spynet' in name}
+    assert frozen == {n for n, weight in weights.items() if not weight.requires_grad}
+    assert moved
+    assert not moved & frozen
 
 
 def enlarge(image, mode):
