@@ -3,8 +3,6 @@
 import argparse
 from pathlib import Path
 
-from torch.distributed.elastic.multiprocessing.errors import record
-
 from fmanet_mm.engine import (
     SaveMetricsHook,
     StrictCheckpointHook,
@@ -63,5 +61,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    # Lets dist_test.sh end with the error of the process that failed first.
-    record(main)()
+    main()

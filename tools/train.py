@@ -3,7 +3,6 @@
 import torch
 from mmengine.config import Config
 from mmengine.logging import print_log
-from torch.distributed.elastic.multiprocessing.errors import record
 
 from fmanet_mm.engine import (
     StrictCheckpointHook,
@@ -94,5 +93,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    # Lets dist_train.sh end with the error of the process that failed first.
-    record(main)()
+    main()
