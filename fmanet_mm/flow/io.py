@@ -77,7 +77,7 @@ def load_flow(
         )
     try:
         flow = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
+    except Exception as error:  # Damaged headers end in any of them.
         raise ValueError(
             f'Flow file {path} cannot be read as a numpy array ({error}). '
             'Delete it and run tools/generate_flow.py again.'

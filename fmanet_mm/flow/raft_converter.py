@@ -5,6 +5,7 @@ import re
 import torch
 from torch import Tensor
 
+from ..utils.weights import check_weights
 from .raft import build_raft
 
 # MMFlow configs with the two published architectures.
@@ -51,13 +52,14 @@ def convert_raft(state_dict: dict[str, Tensor], architecture: str) -> dict[str, 
         dict[str, Tensor]: Weights of ``build_raft(ARCHITECTURES[architecture])``.
 
     Raises:
-        ValueError: If a weight is left over, missing, given twice with different
-            values, or of another shape.
+        ValueError: If a weight is no tensor, left over, missing, given twice with
+            different values, or of another shape.
     """
     if architecture not in ARCHITECTURES:
         raise ValueError(
             f'architecture must be one of {[*ARCHITECTURES]}, got {architecture!r}.'
         )
+    check_weights(state_dict, f'The file with the weights of RAFT {architecture}')
     converted = {}
     for name, value in state_dict.items():
         new_name = _rename(name.removeprefix('module.'), architecture)

@@ -10,6 +10,7 @@ from mmengine.config import Config
 from torch import Tensor
 
 from ..utils.checkpoint import load_checkpoint_file, save_checkpoint_file
+from ..utils.weights import check_weights
 
 _RULES = {
     r'^feature_extractor\.0\.': 'extractor.conv_first.',
@@ -179,6 +180,7 @@ def _official_part(path: str | PathLike, key: str) -> dict[str, Tensor]:
             f"{path} has no {key!r}, so it is not the authors' file; "
             f'it has {sorted(map(str, checkpoint))[:5]}'
         )
+    check_weights(checkpoint[key], f'{key!r} in {path}')
     return checkpoint[key]
 
 

@@ -1,8 +1,11 @@
 """Annotation files: which clips a set has."""
 
 import os
+import re
 from os import PathLike
 from pathlib import Path, PurePosixPath
+
+_NUMBER = re.compile('[0-9]{1,9}')
 
 
 def read_annotation(ann_file: str | PathLike) -> dict[str, int | None]:
@@ -17,21 +20,24 @@ def read_annotation(ann_file: str | PathLike) -> dict[str, int | None]:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If a line is malformed, leaves the folder of the clips, or repeats
-            a clip.
+        ValueError: If the file is no UTF-8 text, or a line is malformed, leaves the
+            folder of the clips, or repeats a clip.
     """
     if not Path(ann_file).is_file():
         raise FileNotFoundError(f'There is no annotation file {ann_file}.')
+    try:
+        text = Path(ann_file).read_text(encoding='utf-8')
+    except UnicodeDecodeError as error:
+        raise ValueError(f'{ann_file} is no UTF-8 text ({error}).') from error
     clips = {}
-    lines = Path(ann_file).read_text(encoding='utf-8').splitlines()
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(text.splitlines(), start=1):
         words = line.rsplit(maxsplit=1)
         if not words:
             continue
         clip, length = words[0].strip(), words[1:]
         path = PurePosixPath(clip)
         inside = path.parts and not path.is_absolute() and '..' not in path.parts
-        if not inside or not all(map(str.isdecimal, length)):
+        if not inside or not all(map(_NUMBER.fullmatch, length)):
             raise ValueError(
                 f'{ann_file}, line {number} must be "<clip> <number of frames>" or '
                 f'"<clip>", a folder below that of the kind, got {line!r}.'

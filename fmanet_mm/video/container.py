@@ -65,6 +65,7 @@ def open_container(
             'protocol_whitelist': 'none',
             **(options or {}),
         },
+        metadata_errors='replace',  # Titles and the like may be in any encoding.
     )
     # FFmpeg would make up presentation times of AVI files, and wrong ones.
     container.flags &= ~Flags.gen_pts.value

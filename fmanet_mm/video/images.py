@@ -99,7 +99,10 @@ def decode_image(
             header.load()
         except (OSError, SyntaxError, ValueError) as error:
             raise _unreadable(path) from error
-    image = cv2.imread(path, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    try:
+        image = cv2.imread(path, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    except cv2.error as error:  # It is larger than OpenCV reads.
+        raise _unreadable(path) from error
     if image is None or image.dtype not in (np.uint8, np.uint16):
         raise _unreadable(path)
     image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)

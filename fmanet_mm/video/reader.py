@@ -203,6 +203,11 @@ class VideoFileReader(FrameReader):
                 f'{self.path} holds no video; it is cut off, or has other data only'
             )
         context = stream.codec_context
+        if context is None:
+            raise ValueError(
+                f'{self.path} holds video of an unknown codec; it is damaged, or must '
+                'be converted with another tool first'
+            )
         self._limits.check_size(self.path, context.height, context.width)
         stop = self._stop_time()
         if stop is not None:
