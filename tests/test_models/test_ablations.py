@@ -214,6 +214,13 @@ class TestAlignment:
     def test_it_has_no_weights_but_the_convolution(self):
         assert [*self.deformable()[0].state_dict()] == ['conv.weight']
 
+    @pytest.mark.parametrize('chosen', [MultiFlowWarp, DeformableAlignment])
+    def test_every_block_aligns_as_is_said(self, chosen):
+        net = NetD(channels=18, **TINY, alignment=dict(type=chosen.__name__))
+        assert [type(block.alignment) for block in net.blocks] == [chosen] * 4
+        (given,) = {type(block.alignment) for block in NetD(channels=18, **TINY).blocks}
+        assert given is MultiFlowWarp
+
     @pytest.mark.parametrize(('num_flows', 'kernel_size'), [(5, 3), (4, 2)])
     def test_needs_a_pair_for_each_tap(self, num_flows, kernel_size):
         with pytest.raises(ValueError, match=f'num_flows={num_flows}'):
