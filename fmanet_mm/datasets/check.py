@@ -1,5 +1,6 @@
 """Looking at every file of a set before days of training depend on it."""
 
+import os
 import signal
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -82,14 +83,21 @@ def find_datasets(config: dict | Sequence[dict]) -> Iterator[dict]:
 
     Yields:
         dict: Config of a :class:`VSRDBDataset`.
+
+    Raises:
+        ValueError: If there is no dataset of such a type.
     """
     if not isinstance(config, dict):
         for part in config:
             yield from find_datasets(part)
     elif 'datasets' in config or 'dataset' in config:
         yield from find_datasets(config.get('datasets') or config['dataset'])
-    elif issubclass(DATASETS.get(config['type']), VSRDBDataset):
-        yield config
+    else:
+        kind = DATASETS.get(config['type'])
+        if kind is None:
+            raise ValueError(f'There is no dataset of type {config["type"]!r}.')
+        if issubclass(kind, VSRDBDataset):
+            yield config
 
 
 def check_datasets(configs: Iterable[dict], num_processes: int = 1) -> Report:
@@ -116,18 +124,19 @@ def check_datasets(configs: Iterable[dict], num_processes: int = 1) -> Report:
         BrokenProcessPool: If a process is killed.
     """
     report = Report()
-    clips = []
-    for config in configs:
-        found, faults = list_clips(config)
-        clips += found
-        report.faults += faults
-    report.num_clips = len({clip.folder for clip in clips})
-
-    kinds = {
-        path: kind for clip in clips for kind in clip.files for path in clip.files[kind]
-    }
+    clips: list[Clip] = []
     sizes: dict[str, Size] = {}
     try:
+        for config in configs:
+            found, faults = list_clips(config)
+            clips += found
+            report.faults += faults
+        kinds = {
+            path: kind
+            for clip in clips
+            for kind, paths in clip.files.items()
+            for path in paths
+        }
         for path, result in _measure_all(kinds, num_processes):
             report.num_files += 1
             if isinstance(result, str):
@@ -136,6 +145,7 @@ def check_datasets(configs: Iterable[dict], num_processes: int = 1) -> Report:
                 sizes[path] = result
     except KeyboardInterrupt:
         report.complete = False
+    report.num_clips = len({clip.folder for clip in clips})
     for clip in clips:
         report.faults += _compare_sizes(clip, sizes)
     report.faults = list(dict.fromkeys(report.faults))
@@ -218,7 +228,7 @@ def _list_frames(
         try:
             stems.add(dataset.frame_stem(kind, clip, name))
         except ValueError as error:
-            faults.append(Fault(f'{folder}/{name}', str(error)))
+            faults.append(Fault(os.path.join(folder, name), str(error)))
     return stems, faults
 
 
@@ -248,10 +258,11 @@ def _list_flow(
         for path in dataset.flow_paths(clip, [stems[index] for index in window])
         if path
     }
-    there = sorted(filter(dataset.file_backend.isfile, needed))
+    folder = dataset.clip_folder('flow', clip)
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    there = sorted(needed.intersection(os.path.join(folder, name) for name in names))
     missing = sorted(needed.difference(there))
     if missing and not there:
-        folder = dataset.clip_folder('flow', clip)
         problem = (
             f'None of the {len(needed)} flow files of clip {clip} is in {folder}. Make '
             f'them with {dataset.flow_command()}'

@@ -212,3 +212,5 @@ def test_sets_of_the_configs():
     assert list(find_datasets(wrapped)) == [found[0]]
     synthetic = Config.fromfile(config_root() / 'fmanet_stage1_synthetic.py')
     assert not list(find_datasets(synthetic.train_dataloader))
+    with pytest.raises(ValueError, match="no dataset of type 'RED'"):
+        list(find_datasets(dict(dataset=dict(type='RED'))))

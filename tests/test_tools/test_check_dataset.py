@@ -79,7 +79,7 @@ def test_sets_of_a_config(run, tmp_path):
 def test_nothing_on_disk(run):
     status, text, report = run(TOOLS.parent / 'configs/fmanet_stage1_synthetic.py')
     assert (status, report) == (0, None)
-    assert 'reads no set from disk' in text.out
+    assert 'reads no VSRDB set from disk' in text.out
 
 
 @pytest.mark.parametrize(

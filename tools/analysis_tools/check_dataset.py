@@ -112,7 +112,7 @@ def main() -> None:
         datasets_of_config(args) if args.config else [dataset_in_reds_layout(args)]
     )
     if not datasets:
-        print(f'{args.config} reads no set from disk: nothing to check.')
+        print(f'{args.config} reads no VSRDB set from disk: nothing to check.')
         return
     report = check_datasets(datasets, args.processes)
     args.out.parent.mkdir(parents=True, exist_ok=True)
