@@ -142,7 +142,7 @@ class ResumableTrainLoop(IterBasedTrainLoop):
             self._skip_samples()
         while self._iter < self._max_iters and not self.stop_training:
             self.runner.model.train()
-            self.run_iter(next(self.dataloader_iterator))
+            self.run_iter(self._next_batch())
             self._decide_current_val_interval()
             if self._is_time_to_validate():
                 self.runner.val_loop.run()
@@ -162,6 +162,16 @@ class ResumableTrainLoop(IterBasedTrainLoop):
         for history in runner.message_hub.log_scalars.values():
             history.max_length = LOG_LENGTH
         self._iter += 1
+
+    def _next_batch(self) -> dict:
+        try:
+            return next(self.dataloader_iterator)
+        except (ConnectionError, EOFError) as error:
+            raise RuntimeError(
+                f'No batch came from the data loader ({error!r}). A DataLoader worker '
+                'may have exited unexpectedly. If the system killed it for want of '
+                'memory, lower train_dataloader.num_workers.'
+            ) from error
 
     def _skip_samples(self) -> None:
         """Start the loader anew where the checkpoint left off."""

@@ -63,9 +63,17 @@ class CpuAmpOptimWrapper(AmpOptimWrapper):
         self._scale_update_param = None
 
 
-def train(work_dir, iters, resume=None, workers=0, wrapper='OptimWrapper', **kwargs):
+def train(
+    work_dir,
+    iters,
+    resume=None,
+    workers=0,
+    wrapper='OptimWrapper',
+    dataset='NoisyDataset',
+    **kwargs,
+):
     loader = dict(
-        dataset=dict(type='NoisyDataset'),
+        dataset=dict(type=dataset),
         batch_size=2,
         collate_fn=dict(type='default_collate'),
     )
@@ -206,6 +214,19 @@ def test_machines_that_share_no_checkpoint_are_refused(tmp_path, in_one_go):
     mp.start_processes(
         resume_on_the_first_machine, arguments, nprocs=2, start_method='fork'
     )
+
+
+@DATASETS.register_module()
+class CutOffDataset(NoisyDataset):
+    """Fails as a worker does that dies while it hands over a sample."""
+
+    def __getitem__(self, index):
+        raise ConnectionResetError(104, 'Connection reset by peer')
+
+
+def test_a_worker_that_dies_while_it_hands_over_a_batch_is_named(tmp_path):
+    with pytest.raises(RuntimeError, match='reset by peer.*worker may have exited'):
+        train(tmp_path, 7, dataset='CutOffDataset')
 
 
 def test_generators_depend_on_each_word_of_the_key():
