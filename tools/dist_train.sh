@@ -1,7 +1,12 @@
 #!/usr/bin/env bash
 # Train with several processes on this machine, one a GPU (or on CPUs, without GPUs).
 #   tools/dist_train.sh CONFIG GPUS [arguments of train.py]
-# Several machines: run it on each, with NNODES, NODE_RANK, MASTER_ADDR and PORT set.
+# Several machines, which share the work folder: run it on each with the same arguments
+# and these in the environment (in parentheses what they are otherwise).
+#   NNODES       number of machines (1)
+#   NODE_RANK    which of them this one is, from 0 on (0)
+#   MASTER_ADDR  address of machine 0 (127.0.0.1)
+#   PORT         a free port of machine 0, for each run its own (29500)
 set -euo pipefail
 if (( $# < 2 )); then
     echo "usage: $0 CONFIG GPUS [arguments of train.py]" >&2
