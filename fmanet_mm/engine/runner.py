@@ -5,8 +5,12 @@ from mmagic.registry import RUNNERS
 from mmengine.dist import all_gather_object
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner, load_state_dict
+from torch.utils.data import DataLoader
 
 from .checkpointing import RESUMABLE, read_checkpoint
+
+WORKER_TIMEOUT = 600
+"""Seconds that loader workers may take for a batch, if their config says nothing."""
 
 
 @RUNNERS.register_module()
@@ -23,6 +27,24 @@ class SafeRunner(Runner):
     """
 
     trust_checkpoint = False
+
+    @staticmethod
+    def build_dataloader(
+        dataloader: DataLoader | dict,
+        seed: int | None = None,
+        diff_rank_seed: bool = False,
+    ) -> DataLoader:
+        """Build a loader whose workers, if they hang, end the run.
+
+        Args:
+            dataloader (DataLoader | dict): A loader, or the config of one, whose
+                ``timeout`` is 600 s if it has workers and does not say.
+            seed (int, optional): See MMEngine's ``Runner``.
+            diff_rank_seed (bool): Likewise.
+        """
+        if isinstance(dataloader, dict) and dataloader.get('num_workers'):
+            dataloader = {'timeout': WORKER_TIMEOUT, **dataloader}
+        return Runner.build_dataloader(dataloader, seed, diff_rank_seed)
 
     def load_checkpoint(
         self,
