@@ -16,7 +16,7 @@ from ..models.memory import (
     is_out_of_memory,
 )
 from ..models.refinement_net import stack_window
-from ..ops import strips
+from ..ops import fast_strip_rows, strips
 from ..utils.windows import check_frames, sliding_windows
 
 
@@ -41,9 +41,9 @@ class StreamingRestorer:
     once and T of them are kept; flow, kernels and attention are computed per window.
     The output is that of ``model(window, mode='tensor')`` for every window.
 
-    Large frames are computed on horizontal strips, as high as the memory allows; that
-    changes no output beyond rounding. If memory runs out all the same, the frame is
-    computed again on strips half as high.
+    Large frames are computed on horizontal strips, of the height that is fastest if the
+    memory allows it; that changes no output beyond rounding. If memory runs out all the
+    same, the frame is computed again on strips half as high.
 
     Args:
         model (FMANet): A model of stage 2, in evaluation mode.
@@ -99,7 +99,12 @@ class StreamingRestorer:
             if index == 0 and size != self._size:
                 height, width, dtype = self._size = size
                 self._strip_rows = choose_strip_rows(
-                    self.model, height, width, self._budget(frame), dtype
+                    self.model,
+                    height,
+                    width,
+                    self._budget(frame),
+                    dtype,
+                    fast_strip_rows(height, width, frame.device),
                 )
             yield frame
 

@@ -6,6 +6,7 @@ from mmagic.structures import DataSample
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
+from ..ops import fast_strips
 from ..utils.checkpoint import describe_misfit
 from .layers import per_frame
 from .net_d import Degradation
@@ -88,10 +89,11 @@ class FMANet(BaseEditModel):
             ValueError: If ``inputs`` is not a window of T frames.
         """
         self._check_window(inputs)
-        degradation = self.net_d(inputs)
-        if self.net_r is None:
-            return degradation
-        return self.net_r(inputs, degradation).output
+        with fast_strips(inputs):
+            degradation = self.net_d(inputs)
+            if self.net_r is None:
+                return degradation
+            return self.net_r(inputs, degradation).output
 
     def forward_inference(
         self, inputs: Tensor, data_samples: DataSample | None = None

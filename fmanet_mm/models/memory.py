@@ -73,6 +73,7 @@ def choose_strip_rows(
     width: int,
     budget_bytes: float,
     dtype: torch.dtype = torch.float32,
+    strip_rows: int | None = None,
 ) -> int | None:
     """The height of strips with which a video's frames fit into a budget.
 
@@ -82,12 +83,13 @@ def choose_strip_rows(
         width (int): Their width.
         budget_bytes (float): What tensors may take; see :func:`free_bytes`.
         dtype (torch.dtype): Of the features; under autocast, autocast's.
+        strip_rows (int, optional): Largest height to take; None: the whole frame.
 
     Returns:
-        int | None: None if whole frames fit, else the frame's height halved as often
-        as it takes; if nothing fits, the smallest height there is.
+        int | None: ``strip_rows`` if that fits, else halved as often as it takes; if
+        nothing fits, the smallest height there is.
     """
-    rows = None
+    rows = strip_rows
     while streaming_peak_bytes(model, height, width, rows, dtype) > budget_bytes:
         smaller = halve_strip_rows(height, rows)
         if smaller is None:

@@ -1,5 +1,5 @@
 from .dynamic_filter import dynamic_filter, dynamic_filter_reference
-from .strips import by_strips, split_rows, strips
+from .strips import by_strips, fast_strip_rows, fast_strips, split_rows, strips
 from .warp import (
     flow_warp,
     frame_rows,
@@ -13,6 +13,8 @@ __all__ = [
     'by_strips',
     'dynamic_filter',
     'dynamic_filter_reference',
+    'fast_strip_rows',
+    'fast_strips',
     'flow_warp',
     'frame_rows',
     'masked_warp',

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from fmanet_mm.apis import StreamingRestorer
+from fmanet_mm.ops import strips
 from fmanet_mm.ops.strips import _settings
 
 
@@ -153,11 +154,27 @@ def test_small_budget_takes_strips_and_gives_the_same(make_model):
     torch.testing.assert_close(on_strips, whole, rtol=0, atol=1e-4)
 
 
+def test_wide_frames_are_computed_on_the_fastest_strips(make_model):
+    model = make_model()
+    frames = make_frames(2, height=30, width=600)
+    restorer = StreamingRestorer(model)
+    restored = list(restorer.restore(frames))
+    assert restorer._strip_rows == 24
+    window = torch.stack([frames[0], frames[0], frames[1]]).unsqueeze(0)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            restored[0], model(window, mode='tensor')[0], rtol=0, atol=1e-5
+        )
+        with strips(30):
+            whole = model(window, mode='tensor')[0]
+    torch.testing.assert_close(restored[0], whole, rtol=0, atol=1e-5)
+
+
 def test_chooses_the_strips_once_for_a_size(make_model, monkeypatch):
     chosen = []
     monkeypatch.setattr(
         'fmanet_mm.apis.streaming.choose_strip_rows',
-        lambda model, height, width, budget, dtype: chosen.append((height, width)),
+        lambda model, height, width, *_: chosen.append((height, width)),
     )
     restorer = StreamingRestorer(make_model())
     for height in (8, 8, 9, 8):

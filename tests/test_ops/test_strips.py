@@ -4,6 +4,8 @@ import torch.nn.functional as F
 
 from fmanet_mm.ops import (
     by_strips,
+    fast_strip_rows,
+    fast_strips,
     frame_rows,
     multi_flow_warp,
     split_groups,
@@ -30,6 +32,30 @@ def test_strips_bring_their_surroundings_but_not_more_than_there_is():
     assert len(split_rows(10, halo=2, max_rows=5)) == 2
     with strips(2):
         assert len(split_rows(10, halo=2, max_rows=5)) == 5
+
+
+@pytest.mark.parametrize(
+    ('size', 'device', 'rows'),
+    [
+        ((180, 320), 'cpu', 40),
+        ((720, 1280), 'cpu', 24),
+        ((40, 320), 'cpu', None),
+        ((180, 320), 'cuda', None),
+    ],
+)
+def test_the_fastest_strips_hold_so_many_pixels(size, device, rows):
+    assert fast_strip_rows(*size, torch.device(device)) == rows
+
+
+def test_the_fastest_strips_are_taken_where_nothing_else_is_said():
+    frames = torch.empty(30, 600)
+    with torch.no_grad():
+        with fast_strips(frames):
+            assert [part.bottom for part in split_rows(30, halo=2)] == [24, 30]
+        with strips(20), fast_strips(frames):
+            assert [part.bottom for part in split_rows(30, halo=2)] == [20, 30]
+    with fast_strips(frames):
+        assert len(split_rows(30, halo=2)) == 1
 
 
 @torch.no_grad()

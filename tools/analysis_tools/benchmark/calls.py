@@ -18,6 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from fmanet_mm.apis import streaming
 from fmanet_mm.models import FMANet, NetD, NetR
 from fmanet_mm.models.official_weights import convert_net_d, convert_net_r
+from fmanet_mm.ops import fast_strip_rows, strips
 from fmanet_mm.ops.live_bytes import LiveBytes
 
 from .cases import Case, Task
@@ -87,15 +88,16 @@ def prepare(task: Task, case: Case, device: torch.device) -> Callable[[], Tensor
     return _restoration(task, case, device, precision)
 
 
-def inspect(task: Task, case: Case) -> dict[str, int]:
+def inspect(task: Task, case: Case, device: torch.device) -> dict[str, int]:
     """Count what needs no clock, on the CPU with tensors that take no memory.
 
-    Without a memory budget frames are taken as a whole, however much memory this
-    machine has.
+    Without a memory budget strips are those that are fastest, however little memory
+    this machine has.
 
     Args:
         task (Task): What is computed.
         case (Case): How; as if it was not compiled.
+        device (torch.device): Where it is computed otherwise.
 
     Returns:
         dict[str, int]: ``macs``, multiply-adds of convolutions and matrix products,
@@ -103,9 +105,9 @@ def inspect(task: Task, case: Case) -> dict[str, int]:
         without weights and input. Of the first call; for frames of the second, the
         first that is like all others.
     """
-    rows = _strip_rows(task, case) if task.memory_budget else None
+    rows = _strip_rows(task, case, device)
     planned = patch.object(streaming, 'choose_strip_rows', return_value=rows)
-    with planned, FakeTensorMode():
+    with planned, FakeTensorMode(), strips(rows or task.height):
         call = prepare(task, replace(case, compile_mode=None), torch.device('cpu'))
         with LiveBytes() as tensors:
             if task.kind == 'frame':
@@ -116,13 +118,15 @@ def inspect(task: Task, case: Case) -> dict[str, int]:
     return dict(macs=flops.get_total_flops() // 2, tensor_bytes=tensors.peak)
 
 
-def _strip_rows(task: Task, case: Case) -> int | None:
-    """Rows of strips with which a stream keeps within its budget."""
-    if case.variant != 'stream':
-        return None
+def _strip_rows(task: Task, case: Case, device: torch.device) -> int | None:
+    """Rows of strips that a stream takes."""
+    size = task.height, task.width
+    rows = fast_strip_rows(*size, device)
+    if case.variant != 'stream' or not task.memory_budget:
+        return rows
     model = _build(task, replace(case, compile_mode=None), torch.device('meta'))
     budget_bytes = task.memory_budget * 2**30
-    return streaming.choose_strip_rows(model, task.height, task.width, budget_bytes)
+    return streaming.choose_strip_rows(model, *size, budget_bytes, strip_rows=rows)
 
 
 def _build(task: Task, case: Case, device: torch.device) -> PlainFMANet | FMANet:

@@ -142,7 +142,7 @@ class _Server:
 
     def inspect(self) -> dict:
         """Multiply-adds and bytes of tensors, see :func:`calls.inspect`."""
-        return self._calls.inspect(self._task, self._case)
+        return self._calls.inspect(self._task, self._case, self._device)
 
     def prepare(self) -> None:
         """Build the model and the input, and do the task once, untimed."""
