@@ -40,7 +40,8 @@ class Description:
         """Describe a model by the config it was built from, ``model.cfg``.
 
         Raises:
-            ValueError: If it is not of stage 2.
+            ValueError: If it is not of stage 2, or has parts that numbers do not tell,
+                as ablations have.
         """
         if getattr(model, 'net_r', None) is None:
             raise ValueError(
@@ -55,6 +56,14 @@ class Description:
             }
             for net in ('net_d', 'net_r')
         }
+        for net, values in settings.items():
+            for name, value in values.items():
+                if not isinstance(value, int | float):
+                    raise ValueError(
+                        f'{net} is built with {name}={value!r}, and an exported '
+                        'network is described by numbers alone; use it with its config '
+                        'and checkpoint instead'
+                    )
         return cls(model.num_frames, model.scale, **settings)
 
     @property

@@ -13,7 +13,10 @@ from .description import KEY, Description
 
 
 def save_safetensors(
-    model: FMANet, description: Description, path: str | PathLike
+    model: FMANet,
+    description: Description,
+    path: str | PathLike,
+    dtype: torch.dtype = torch.float32,
 ) -> None:
     """Write a model's weights and its description.
 
@@ -21,9 +24,10 @@ def save_safetensors(
         model (FMANet): A model of stage 2.
         description (Description): Of it.
         path (str | PathLike): ``.safetensors`` file to write.
+        dtype (torch.dtype): Of the weights in the file.
     """
     weights = {
-        name: value.detach().cpu().contiguous()
+        name: value.detach().to('cpu', dtype).contiguous()
         for name, value in model.state_dict().items()
     }
     save_file(weights, path, {'format': 'pt', KEY: description.to_json()})

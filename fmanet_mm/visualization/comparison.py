@@ -1,19 +1,22 @@
 """One picture that shows what the network does with a frame."""
 
 from os import PathLike
-from pathlib import Path
 
 import matplotlib.pyplot as plt
-import numpy as np
 import torch
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from mmcv import flow2rgb
 from torch import Tensor
-from torch.nn.functional import avg_pool2d
 
 from ..models.bicubic import BicubicUpsampling
 from ..models.fmanet import FMANet
+from .panels import (
+    degradation_taps,
+    most_moving_pixel,
+    save_figure,
+    show_flow,
+    show_image,
+    show_map,
+)
 
 
 @torch.no_grad()
@@ -53,16 +56,14 @@ def draw_comparison(
     rows = figure.subfigures(3, 1, height_ratios=heights)
     _draw_images(rows[0], images)
     _draw_crops(rows[1], images, [model.scale * p for p in pixel])
-    _draw_degradation(rows[2], flow, degradation.kernels[0], pixel)
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=100)
-    plt.close(figure)
+    _draw_degradation(rows[2], flow, degradation_taps(degradation, pixel))
+    save_figure(figure, path)
 
 
 def _draw_images(figure: Figure, images: dict[str, Tensor]) -> None:
     axes = figure.subplots(1, len(images))
     for axis, (title, image) in zip(axes, images.items(), strict=True):
-        _show(axis, image.permute(1, 2, 0), title)
+        show_image(axis, image.permute(1, 2, 0), title)
 
 
 def _draw_crops(
@@ -76,49 +77,18 @@ def _draw_crops(
     rows, columns = (slice(b.start, b.start + size) for b in bounds)
     axes = figure.subplots(1, len(images))
     for axis, image in zip(axes, images.values(), strict=True):
-        _show(axis, image[:, rows, columns].permute(1, 2, 0), '')
+        show_image(axis, image[:, rows, columns].permute(1, 2, 0))
 
 
-def _draw_degradation(
-    figure: Figure, flow: Tensor, kernels: Tensor, pixel: tuple[int, int]
-) -> None:
+def _draw_degradation(figure: Figure, flow: Tensor, taps: Tensor) -> None:
     centre = len(flow) // 2
     neighbours = [t for t in range(len(flow)) if t != centre]
-    taps = kernels[:, :, pixel[0], pixel[1]].flatten().softmax(0)
-    size = round(kernels.size(1) ** 0.5)
-    taps = taps.view(-1, size, size)
     axes = iter(figure.subplots(1, len(neighbours) + len(flow)))
     for t in neighbours:
-        vectors = flow[t].permute(1, 2, 0).numpy()
-        longest = np.linalg.norm(vectors, axis=-1).max()
-        title = f'learned flow {t - centre:+d}, up to {longest:.1f} px'
-        _show(next(axes), flow2rgb(vectors), title)
+        show_flow(next(axes), flow[t], f'learned flow {t - centre:+d}')
     for t, kernel in enumerate(taps):
-        axis = next(axes)
         title = f'degradation kernel, frame {t - centre:+d}'
-        axis.imshow(kernel, cmap='magma', vmin=0, vmax=taps.max().item())
-        axis.set(xticks=[], yticks=[])
-        axis.set_title(title, fontsize=10)
-
-
-def _show(axis: Axes, image: Tensor | np.ndarray, title: str) -> None:
-    axis.imshow(np.asarray(image), interpolation='nearest')
-    axis.set_title(title, fontsize=10)
-    axis.axis('off')
-
-
-def most_moving_pixel(flow: Tensor) -> tuple[int, int]:
-    """Find where the flow is longest, smoothed a little.
-
-    Args:
-        flow (Tensor): From the centre frame to each, (T, 2, H, W).
-
-    Returns:
-        tuple[int, int]: Row and column of the pixel.
-    """
-    length = flow.norm(dim=1).amax(0)[None, None]
-    smooth = avg_pool2d(length, kernel_size=9, stride=1, padding=4)[0, 0]
-    return divmod(smooth.argmax().item(), smooth.size(1))
+        show_map(next(axes), kernel, title, most=taps.max().item())
 
 
 def _psnr(image: Tensor, truth: Tensor) -> float:

@@ -22,13 +22,18 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='config of stage 2, by path or by name')
     parser.add_argument('checkpoint', help='its checkpoint')
     parser.add_argument('out', help='file to write: .safetensors, .onnx or .pt2')
+    parser.add_argument(
+        '--half',
+        action='store_true',
+        help='round the weights to float16, for half the size (.safetensors)',
+    )
     return parser.parse_args()
 
 
 def main() -> None:
     args = parse_args()
     model = load_model(args.config, args.checkpoint)
-    difference = export_network(model, args.out)
+    difference = export_network(model, args.out, args.half)
     print(f'wrote {args.out}; its frames differ by up to {difference:.1g} of white')
 
 

@@ -1,0 +1,77 @@
+"""What all pictures of a network are put together from."""
+
+from os import PathLike
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from mmcv import flow2rgb
+from torch import Tensor
+from torch.nn.functional import avg_pool2d
+
+from ..models.net_d import Degradation
+
+
+def show_image(axis: Axes, image: Tensor | np.ndarray, title: str = '') -> None:
+    """Show an image, (H, W, 3) in [0, 1], without axes."""
+    axis.imshow(np.asarray(image), interpolation='nearest')
+    axis.set_title(title, fontsize=10)
+    axis.axis('off')
+
+
+def show_map(axis: Axes, values: Tensor, title: str = '', most: float = 1.0) -> None:
+    """Show values, (H, W), from 0, black, to ``most``, pale yellow."""
+    axis.imshow(np.asarray(values), cmap='magma', vmin=0, vmax=most)
+    axis.set(xticks=[], yticks=[])
+    axis.set_title(title, fontsize=10)
+
+
+def show_flow(axis: Axes, flow: Tensor, title: str) -> None:
+    """Show a flow, (2, H, W), in the usual colours and say how long it gets."""
+    vectors = flow.permute(1, 2, 0).numpy()
+    longest = np.linalg.norm(vectors, axis=-1).max()
+    show_image(axis, flow2rgb(vectors), f'{title}, up to {longest:.1f} px')
+
+
+def save_figure(figure: Figure, path: str | PathLike) -> None:
+    """Write a figure to an image file, whose folder is made, and close it."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=100)
+    plt.close(figure)
+
+
+def most_moving_pixel(flow: Tensor) -> tuple[int, int]:
+    """Find where the flow is longest, smoothed a little.
+
+    Args:
+        flow (Tensor): From the centre frame to each, (T, 2, H, W).
+
+    Returns:
+        tuple[int, int]: Row and column of the pixel.
+    """
+    length = flow.norm(dim=1).amax(0)[None, None]
+    smooth = avg_pool2d(length, kernel_size=9, stride=1, padding=4)[0, 0]
+    return divmod(smooth.argmax().item(), smooth.size(1))
+
+
+def degradation_taps(degradation: Degradation, pixel: tuple[int, int]) -> Tensor:
+    """The degradation kernels of one pixel, which sum to 1 over all frames.
+
+    Args:
+        degradation (Degradation): Of a window, N = 1.
+        pixel (tuple[int, int]): Row and column of the pixel.
+
+    Returns:
+        Tensor: (T, k_d, k_d).
+    """
+    taps = degradation.kernels[0, :, :, pixel[0], pixel[1]]
+    size = round(taps.size(1) ** 0.5)
+    return taps.flatten().softmax(0).view(-1, size, size)
+
+
+def frame_name(t: int, num_frames: int) -> str:
+    """``'frame +1'`` for the frame after the centre of a window."""
+    offset = t - num_frames // 2
+    return 'centre frame' if offset == 0 else f'frame {offset:+d}'
