@@ -18,7 +18,7 @@ from mmengine.dataset import Compose
 from mmengine.optim import build_optim_wrapper
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
-FOLDERS = ('.', 'ablations', 'baselines')
+FOLDERS = ('.', 'ablations', 'baselines', 'demo')
 NAMES = sorted(
     str(path.relative_to(CONFIGS).with_suffix(''))
     for folder in FOLDERS

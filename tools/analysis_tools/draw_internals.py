@@ -14,11 +14,12 @@ network that was trained without the temporal anchor:
 import argparse
 from pathlib import Path
 
-from mmagic.registry import DATASETS
+from mmagic.registry import DATASETS, MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from fmanet_mm.apis.video_restorer import load_model
+from fmanet_mm.models import FMANet
+from fmanet_mm.utils.checkpoint import load_state_dict_file
 from fmanet_mm.visualization import draw_features, draw_flows, draw_kernels
 
 
@@ -26,7 +27,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('config', type=Path, help='config file of stage 2')
+    parser.add_argument('config', type=Path, help='config file of stage 1 or 2')
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument('out', type=Path, help='folder for the pictures')
     parser.add_argument(
@@ -41,14 +42,21 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def load(config: Config, checkpoint: str) -> FMANet:
+    model = MODELS.build(config.model)
+    model.load_state_dict(load_state_dict_file(checkpoint))
+    return model.eval()
+
+
 def main() -> None:
     args = parse_args()
     config = Config.fromfile(args.config)
     init_default_scope(config.get('default_scope', 'mmagic'))
-    models = {args.config.stem: load_model(config, args.checkpoint)}
-    model = models[args.config.stem]
+    model = load(config, args.checkpoint)
+    models = {args.config.stem: model}
     if args.beside:
-        models[Path(args.beside[0]).stem] = load_model(*args.beside)
+        other, checkpoint = args.beside
+        models[Path(other).stem] = load(Config.fromfile(other), checkpoint)
     dataset = DATASETS.build(config.test_dataloader.dataset)
     index = len(dataset) // 2 if args.index is None else args.index
     sample = dataset[index]

@@ -37,5 +37,7 @@ synthetic_val_dataset = dict(
     length=32,
     seed=1,
     test_mode=True,
-    pipeline=[dict(type='PackInputs', meta_keys=synthetic_meta_keys)],
+    pipeline=[
+        dict(type='PackInputs', data_keys=['flow'], meta_keys=synthetic_meta_keys)
+    ],
 )

@@ -1,0 +1,23 @@
+# Stage 1 of the network whose weights the project ships: the tiny one of the quick
+# start, trained on small scenes that are made up.
+_base_ = ['../fmanet_stage1_synthetic.py', '../_base_/quickstart.py']
+
+model = dict(
+    net_d=dict(kernel_size=_base_.tiny_degradation_kernel, **_base_.tiny_net),
+    losses=dict(flow=dict(loss_weight=_base_.quick_flow_weight)),
+)
+# Scenes of the size of a patch, which leaves nothing to crop.
+train_dataloader = dict(
+    dataset=dict(
+        size=(32, 32),
+        motion=(0.0, 4.0),
+        pipeline=_base_.synthetic_train_dataset.pipeline[1:],
+    ),
+    **_base_.quick_loading,
+)
+val_dataloader = dict(dataset=dict(motion=(0.0, 4.0)))
+test_dataloader = val_dataloader
+train_cfg = dict(max_iters=1000, val_interval=1000)
+param_scheduler = dict(milestones=[700, 850, 950])
+optim_wrapper = dict(optimizer=_base_.quick_optimizer)
+default_hooks = dict(logger=dict(interval=50), checkpoint=dict(interval=250))

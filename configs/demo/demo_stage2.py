@@ -1,0 +1,32 @@
+# Stage 2 of the network whose weights the project ships, tested on real clips.
+_base_ = [
+    '../fmanet_stage2_synthetic.py',
+    '../_base_/datasets/real_clips.py',
+    '../_base_/quickstart.py',
+]
+
+model = dict(
+    net_d=dict(
+        kernel_size=_base_.tiny_degradation_kernel,
+        init_cfg=dict(checkpoint='work_dirs/demo_stage1/iter_1000.pth'),
+        **_base_.tiny_net,
+    ),
+    net_r=dict(
+        degradation_kernel_size=_base_.tiny_degradation_kernel, **_base_.tiny_net
+    ),
+    losses=dict(flow=dict(loss_weight=0.1 * _base_.quick_flow_weight)),
+)
+train_dataloader = dict(
+    dataset=dict(
+        size=(32, 32),
+        motion=(0.0, 4.0),
+        pipeline=_base_.synthetic_train_dataset.pipeline[1:],
+    ),
+    **_base_.quick_loading,
+)
+val_dataloader = dict(dataset=dict(motion=(0.0, 4.0)))
+test_dataloader = dict(dataset=_base_.real_clips)
+train_cfg = dict(max_iters=1200, val_interval=1200)
+param_scheduler = dict(milestones=[840, 1020, 1140])
+optim_wrapper = dict(optimizer=_base_.quick_optimizer)
+default_hooks = dict(logger=dict(interval=50), checkpoint=dict(interval=250))
