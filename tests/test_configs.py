@@ -71,8 +71,8 @@ def test_pipelines_build(config):
 
 
 def test_hooks_metrics_and_visualizer_build(config, tmp_path):
-    for hook in config.default_hooks.values():
-        HOOKS.build(hook)
+    hooks = {name: HOOKS.build(hook) for name, hook in config.default_hooks.items()}
+    assert not hooks['logger'].log_metric_by_epoch  # there are no epochs
     for split in SPLITS:
         evaluator = config.get(f'{split}_evaluator') or []
         for one in evaluator if isinstance(evaluator, list) else [evaluator]:

@@ -4,7 +4,8 @@ custom_imports = dict(imports=['fmanet_mm'], allow_failed_imports=False)
 
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),
-    logger=dict(type='LoggerHook', interval=100),
+    # Validation is logged by the iteration, as training is.
+    logger=dict(type='LoggerHook', interval=100, log_metric_by_epoch=False),
     param_scheduler=dict(type='ParamSchedulerHook'),
     learning_rate=dict(type='LearningRateHook'),
     # With max_skipped=10, ten steps in a row with a NaN loss are only reported.
