@@ -1,3 +1,4 @@
+import signal
 import sys
 from pathlib import Path
 
@@ -6,4 +7,6 @@ from mmengine.registry import init_default_scope
 
 sys.path.insert(0, str(Path(__file__).parent))
 torch.set_num_threads(1)
+# Shells let what they start in the background ignore interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 init_default_scope('mmagic')
