@@ -6,16 +6,8 @@ model = dict(
     net_d=dict(kernel_size=_base_.tiny_degradation_kernel, **_base_.tiny_net),
     losses=dict(flow=dict(loss_weight=_base_.quick_flow_weight)),
 )
-# Scenes of the size of a patch, which leaves nothing to crop.
-train_dataloader = dict(
-    dataset=dict(
-        size=(32, 32),
-        motion=(0.0, 4.0),
-        pipeline=_base_.synthetic_train_dataset.pipeline[1:],
-    ),
-    **_base_.quick_loading,
-)
-val_dataloader = dict(dataset=dict(motion=(0.0, 4.0)))
+train_dataloader = dict(dataset=_base_.small_scenes, **_base_.quick_loading)
+val_dataloader = dict(dataset=dict(motion=_base_.small_scenes.motion))
 test_dataloader = val_dataloader
 train_cfg = dict(max_iters=1000, val_interval=1000)
 param_scheduler = dict(milestones=[700, 850, 950])

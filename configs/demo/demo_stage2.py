@@ -16,15 +16,8 @@ model = dict(
     ),
     losses=dict(flow=dict(loss_weight=0.1 * _base_.quick_flow_weight)),
 )
-train_dataloader = dict(
-    dataset=dict(
-        size=(32, 32),
-        motion=(0.0, 4.0),
-        pipeline=_base_.synthetic_train_dataset.pipeline[1:],
-    ),
-    **_base_.quick_loading,
-)
-val_dataloader = dict(dataset=dict(motion=(0.0, 4.0)))
+train_dataloader = dict(dataset=_base_.small_scenes, **_base_.quick_loading)
+val_dataloader = dict(dataset=dict(motion=_base_.small_scenes.motion))
 test_dataloader = dict(dataset=_base_.real_clips)
 train_cfg = dict(max_iters=1200, val_interval=1200)
 param_scheduler = dict(milestones=[840, 1020, 1140])

@@ -27,6 +27,10 @@ synthetic_train_dataset = dict(
         ),
     ],
 )
+# For tiny networks: scenes of the size of a patch, which leaves nothing to crop.
+small_scenes = dict(
+    size=(32, 32), motion=(0.0, 4.0), pipeline=synthetic_train_dataset['pipeline'][1:]
+)
 synthetic_val_dataset = dict(
     _delete_=True,
     type='SyntheticMotionDataset',
