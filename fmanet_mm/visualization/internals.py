@@ -101,7 +101,7 @@ def draw_features(
     """Draw the centre frame's features block by block, as Fig. 7 of the paper does.
 
     A row a network and model, a column a block; a pixel is the mean magnitude of its
-    channels, on one scale a picture, whose end is the largest.
+    channels, each map on a scale of its own, whose end is its largest.
 
     Args:
         models (dict[str, FMANet]): By the name to write, in eval mode, such as one

@@ -1,4 +1,4 @@
-# The clips in data/real_clips, made as configs/demo/README.md says; for testing alone.
+# The clips in data/real_clips, made as docs/results.md says; for testing alone.
 real_clips = dict(
     _delete_=True,
     type='REDSVSRDBDataset',
