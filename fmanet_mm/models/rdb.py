@@ -6,7 +6,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from ..ops.precision import at_least_float32
-from .layers import NEGATIVE_SLOPE, LeanModule, activate, conv3x3
+from .layers import LeanModule, activate, channels_last, conv3x3
 
 
 class ResidualDenseBlock(LeanModule):
@@ -39,32 +39,15 @@ class ResidualDenseBlock(LeanModule):
 
     def compute(self, x: Tensor) -> Tensor:
         """:meth:`forward` as it stands, neither on strips nor checkpointed."""
-        if torch.is_grad_enabled():
-            outputs = self._dense_outputs(x)
-        else:
-            outputs = self._dense_outputs_in_place(x)
-        return self._fuse(x, outputs)
-
-    def _dense_outputs(self, x: Tensor) -> Tensor:
-        sums = list(self._convolve(x, 0).split(self.growth_channels, dim=1))
-        outputs = []
-        for i in range(len(self.layers)):
-            outputs.append(F.leaky_relu(sums[i], NEGATIVE_SLOPE))
-            if i + 1 < len(self.layers):
-                parts = self._convolve(outputs[i], i + 1)
-                for j, part in enumerate(parts.split(self.growth_channels, dim=1)):
-                    sums[i + 1 + j] = sums[i + 1 + j] + part
-        return torch.cat(outputs, dim=1)
-
-    def _dense_outputs_in_place(self, x: Tensor) -> Tensor:
-        """Where no gradient needs them, the sums themselves become the outputs."""
         sums = self._convolve(x, 0)
-        for i in range(len(self.layers)):
-            begin, end = i * self.growth_channels, (i + 1) * self.growth_channels
-            output = activate(sums[:, begin:end])
-            if i + 1 < len(self.layers):
-                sums[:, end:] += self._convolve(output, i + 1)
-        return sums
+        outputs = []
+        for i in range(1, len(self.layers) + 1):
+            # Copied, for a slice of channels is slow to compute with.
+            output = activate(channels_last(sums[:, : self.growth_channels]))
+            outputs.append(output)
+            if i < len(self.layers):
+                sums = sums[:, self.growth_channels :] + self._convolve(output, i)
+        return self._fuse(x, torch.cat(outputs, dim=1))
 
     def _convolve(self, x: Tensor, first: int) -> Tensor:
         """What the block's input or a layer's output adds to all layers from first.
