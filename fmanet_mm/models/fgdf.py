@@ -140,16 +140,20 @@ class FlowGuidedDynamicUpsampling(BaseModule):
             Tensor: (N, 3, sH, sW), without the high-frequency image.
         """
         with full_precision(warped, kernels) as (warped, kernels):
-            taps = self.kernel_size**2
-            kernels = kernels.unflatten(2, (self.scale**2, taps))
-            mean = kernels.mean(dim=(1, 3), keepdim=True)
-            weights = kernels - mean + 1 / (warped.size(1) * taps)
             margin = self.kernel_size // 2
             padded = F.pad(warped.flatten(0, 1), (margin,) * 4, mode='replicate')
+            with_ones = torch.cat((padded, torch.ones_like(padded[:, :1])), dim=1)
             filtered = dynamic_filter(
-                padded.unflatten(0, warped.shape[:2]), weights, self.kernel_size
+                with_ones.unflatten(0, warped.shape[:2]),
+                kernels.unflatten(2, (self.scale**2, -1)),
+                self.kernel_size,
             )
-            return F.pixel_shuffle(filtered.flatten(1, 2), self.scale)
+            image, total = filtered.split((3, 1), dim=1)
+            # Shifting a kernel adds the mean of all it reads, times the change of sum.
+            mean = F.avg_pool2d(padded, self.kernel_size, stride=1)
+            mean = mean.unflatten(0, warped.shape[:2]).mean(dim=1).unsqueeze(2)
+            shifted = image + (1 - total) * mean
+            return F.pixel_shuffle(shifted.flatten(1, 2), self.scale)
 
 
 @MODELS.register_module()

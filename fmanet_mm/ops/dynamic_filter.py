@@ -45,6 +45,20 @@ def dynamic_filter_reference(
     return torch.einsum('ntckhw,ntgkhw->ncghw', patches, weight)
 
 
+def _filter_unfolded(
+    x: Tensor, weight: Tensor, kernel_size: int, stride: int
+) -> Tensor:
+    """Multiply two small matrices, G x k*k and k*k x C, for each frame and pixel."""
+    out = 0
+    for frame, filters in zip(x.unbind(1), weight.unbind(1), strict=True):
+        patches = F.unfold(frame, kernel_size, stride=stride)
+        patches = patches.view(x.size(0), x.size(2), -1, *weight.shape[-2:])
+        # Contiguous, or the matrices would be multiplied one by one.
+        patches = patches.permute(0, 3, 4, 2, 1).contiguous()
+        out = out + filters.permute(0, 3, 4, 1, 2) @ patches
+    return out.permute(0, 4, 3, 1, 2)
+
+
 class _DynamicFilter(torch.autograd.Function):
     """Accumulates tap by tap, so that the image is never unfolded.
 
@@ -121,9 +135,9 @@ def dynamic_filter(
 ) -> Tensor:
     """Filter T padded frames jointly with a filter per output pixel.
 
-    Needs no unfolded copy of the frames: neither forward nor backward allocates
-    more than the size of its inputs and output. Computes in float32 at least, also
-    under autocast.
+    The frames are unfolded only where that takes less than the filters do, C <= G:
+    neither forward nor backward allocates more than the size of its inputs and output.
+    Computes in float32 at least, also under autocast.
 
     Args:
         x (Tensor): Padded frames, (N, T, C, H', W').
@@ -143,4 +157,6 @@ def dynamic_filter(
         if torch.compiler.is_exporting():
             # Tap by tap it would be hundreds of operations.
             return dynamic_filter_reference(x, weight, kernel_size, stride)
+        if x.size(2) <= weight.size(2):
+            return _filter_unfolded(x, weight, kernel_size, stride)
         return _DynamicFilter.apply(x, weight, kernel_size, stride)
