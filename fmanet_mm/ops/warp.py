@@ -68,8 +68,9 @@ def split_groups(x: Tensor, num_groups: int) -> Tensor:
     Returns:
         Tensor: (N*n, C/n, H, W), at least float32.
     """
-    with full_precision(x) as (x,):
-        return x.unflatten(1, (num_groups, -1)).flatten(0, 1).contiguous()
+    dtype = torch.promote_types(x.dtype, torch.float32)
+    groups = x.unflatten(1, (num_groups, -1))
+    return groups.to(dtype, memory_format=torch.contiguous_format).flatten(0, 1)
 
 
 def warp_groups(
