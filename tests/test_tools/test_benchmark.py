@@ -40,7 +40,7 @@ def trial(tmp_path_factory):
     sizes = ['--sizes', size, '--clip-size', size, '--clip-lengths', 3]
     done = run(
         *('--quick', '--threads', 1, '--repeats', 2, '--out', out, *sizes),
-        *('--training', 1, 16, '--long', 20),
+        *('--training', 1, 16, '--long', 20, '--profile'),
     )
     assert done.returncode == 0, done.stderr
     return out, json.loads((out / 'benchmark.json').read_text()), done.stdout
@@ -95,6 +95,18 @@ def test_what_needs_no_clock(trial):
         expected = 2 * macs / r['median_seconds']
         assert r['flops_per_second'] == pytest.approx(expected)
     assert training['package']['tensor_bytes'] < training['plain']['tensor_bytes']
+
+
+def test_profile_tells_where_the_time_goes(trial):
+    out, results, _ = trial
+    table = (out / 'benchmark.md').read_text()
+    for record in results['records']:
+        parts = record['operations']
+        assert sum(parts.values()) == pytest.approx(1)
+        first = max(parts.values())
+        assert f'Where the time of {record["case"]} goes: ' in table
+        assert f' {100 * first:.1f} %, ' in table
+        assert parts['aten::mkldnn_convolution'] > 0.02
 
 
 def test_memory_of_a_long_stream(trial):

@@ -101,6 +101,11 @@ def parse_args() -> argparse.Namespace:
         'free)',
     )
     add(
+        '--profile',
+        action='store_true',
+        help='tell which operations the time of each case goes to',
+    )
+    add(
         '--quick',
         action='store_true',
         help='see in a minute that everything works: a tiny network, small defaults',
@@ -168,7 +173,7 @@ class Run:
         self.worker = Worker(task, case, args.device, args.threads)
         self.counted = dict(macs=None, tensor_bytes=None)
         self.seconds = []
-        self.peak_bytes = self.max_difference = self.error = None
+        self.peak_bytes = self.max_difference = self.operations = self.error = None
 
     def ask(self, question: str, *args):
         """Ask the worker.
@@ -226,6 +231,7 @@ class Run:
             tensor_bytes=None if case.compile_mode or on_gpu else tensor_bytes,
             peak_bytes=self.peak_bytes,
             max_difference=self.max_difference,
+            operations=self.operations,
             error=self.error,
         )
 
@@ -257,6 +263,9 @@ def compare(task: Task, args: argparse.Namespace) -> list[dict]:
                 run.take_turn(calls, f'turn {turn + 1} of {args.repeats}')
             if turn == 0:
                 compare_outputs(runs)
+        if args.profile:
+            for run in runs:
+                run.operations = run.ask('profile')
         return add_ratios([run.record() for run in runs])
 
 

@@ -38,6 +38,9 @@ COLUMNS = {
 }
 """Column: what of a record, its unit, what follows the number."""
 
+LEAST_PART = 0.01
+"""Of a case's time; what takes less is not told."""
+
 AXES = dict(
     frame=('pixels', 'LR pixels of a frame'),
     clip=('count', 'frames of a whole clip of {height}x{width}'),
@@ -102,10 +105,19 @@ def _table(records: list[dict]) -> list[str]:
         if record['error']:
             cells[0] = 'failed'
         lines.append(_row([record['case'], *cells]))
+    for record in records:
+        if record['operations']:
+            lines += ['', _operations(record)]
     failures = [record for record in records if record['error']]
     for record in failures:
         lines += ['', f'{record["case"]} failed: {record["error"]}']
     return lines
+
+
+def _operations(record: dict) -> str:
+    parts = sorted(record['operations'].items(), key=lambda item: -item[1])
+    shown = [f'{name} {100 * part:.1f} %' for name, part in parts if part >= LEAST_PART]
+    return f'Where the time of {record["case"]} goes: {", ".join(shown)}.'
 
 
 def _row(cells: list[str]) -> str:
