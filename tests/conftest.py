@@ -10,3 +10,9 @@ torch.set_num_threads(1)
 # Shells let what they start in the background ignore interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 init_default_scope('mmagic')
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with whole programs: a long one at the end would keep one worker busy."""
+    items.sort(key=lambda item: not item.path.match('test_tools/*'))
+    items.sort(key=lambda item: not item.path.match('test_tools/test_quickstart.py'))

@@ -8,4 +8,5 @@ bash tools/setup_env.sh
 # One thread a worker: several workers share the cores.
 export OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 exec "${FMANET_VENV:-.venv}/bin/python" -m pytest -q \
-    -n logical --maxprocesses 4 --dist loadfile --timeout 300 --durations 10 "$@"
+    -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder \
+    --timeout 300 --durations 10 "$@"
