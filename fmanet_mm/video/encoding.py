@@ -37,7 +37,11 @@ _FINEST_QUANTIZER = 2
 _QUANTIZER_UNIT = 118  # FF_QP2LAMBDA
 # FFmpeg knows no bound for these, but the codecs do.
 _MAX_CRF = {'libx264': 51, 'libx265': 51}
-_QUIET = {'libx265': {'x265-params': 'log-level=error'}}
+_ALWAYS = {
+    # With the instructions of some processors it is not even reproducible on one.
+    'libx264': {'x264-params': 'cpu-independent=1'},
+    'libx265': {'x265-params': 'log-level=error'},
+}
 # They say in their own data how wide pixels are; other codecs leave it to containers.
 _CODECS_WITH_ASPECT = ('h264', 'hevc', 'mjpeg', 'mpeg1video', 'mpeg2video', 'mpeg4')
 _FORMATS_WITH_ASPECT = ('mp4', 'mov')
@@ -86,7 +90,7 @@ class Encoding:
             self.codec,
             rate=self.fps,
             time_base=self.tick,
-            options={**_QUIET.get(self.codec, {}), **self.options},
+            options={**_ALWAYS.get(self.codec, {}), **self.options},
         )
         context = stream.codec_context
         context.height, context.width = self.height, self.width

@@ -58,5 +58,6 @@ def test_training_ends_with_an_error(tmp_path, name):
         timeout=240,
     )
     assert result.returncode == 1
-    assert re.search(message, result.stderr.strip().splitlines()[-1])
+    # The other worker may still say that it ends.
+    assert re.search(f'^RuntimeError: {message}', result.stderr, re.MULTILINE)
     assert (tmp_path / 'run' / 'iter_20.pth').exists()
