@@ -95,14 +95,14 @@ class GuidedChannelAttention(BaseModule):
             for strip in split_rows(feature.size(-2), halo=1)
         ]
         products, queries, keys = (sum(parts) for parts in zip(*sums, strict=True))
-        with full_precision(products):
+        project = self.project_out.weight.flatten(1)
+        with full_precision(products, project) as (products, project):
             lengths = [
                 squares.clamp_min(_EPS**2).sqrt().unflatten(1, (self.num_heads, -1))
                 for squares in (queries, keys)
             ]
             logits = products / (lengths[0].unsqueeze(3) * lengths[1].unsqueeze(2))
             attention = (logits * self.temperature).softmax(dim=-1)
-            project = self.project_out.weight.flatten(1)
             project = project.unflatten(1, (self.num_heads, -1))
             return torch.einsum('ohi,nhij->nohj', project, attention).flatten(2)
 

@@ -125,12 +125,13 @@ def test_checkpointing_is_switched_on_in_the_config():
 
 
 @torch.no_grad()
-def test_autocast_loses_no_more_than_in_the_published_form():
+def test_bfloat16_loses_no_more_than_autocast_in_the_published_form():
     data = golden.load('tiny_stage2')
     plain = load_plain().PlainFMANet(**data['config'])
     plain.load_state_dict(data['state_dict'])
     model = build(data).eval()
-    errors = dict(plain=0, ours=0)
+    converted = build(data).eval().bfloat16()
+    errors = dict(plain=0, ours=0, converted=0)
     for seed in range(8):
         torch.manual_seed(seed)
         x = F.interpolate(torch.rand(3, 3, 5, 5), (20, 20), mode='bicubic')[None]
@@ -140,6 +141,8 @@ def test_autocast_loses_no_more_than_in_the_published_form():
                 plain=plain(golden.frames(x))['output'],
                 ours=model(x, mode='tensor'),
             )
+        outputs['converted'] = converted(x.bfloat16(), mode='tensor')
         for name, output in outputs.items():
             errors[name] += (output - expected).abs().mean().item()
-    assert 0 < errors['ours'] < 1.08 * errors['plain'], errors
+    for name in ('ours', 'converted'):
+        assert 0 < errors[name] < 1.08 * errors['plain'], errors
