@@ -13,6 +13,8 @@ from .jobs import Job
 
 JSON_INTERVAL = 1.0
 """Fewest seconds from one line about progress to the next."""
+LOG_INTERVAL = 60.0
+"""The same for people, where there is no terminal to draw a bar on."""
 
 
 class Outcome(NamedTuple):
@@ -37,7 +39,7 @@ class Outcome(NamedTuple):
 
 
 class TextReport:
-    """A progress bar where there is a terminal, and a line for each result.
+    """A progress bar, in a log a line now and then, and a line for each result.
 
     Args:
         used_memory (Callable): Gives the memory in use, in GiB.
@@ -46,6 +48,8 @@ class TextReport:
     def __init__(self, used_memory: Callable[[], float]) -> None:
         self._used_memory = used_memory
         self._bar = None
+        self._began = None
+        self._told = 0.0
         self._out = sys.stdout
 
     def progress(self, job: Job, done: int, total: int | None) -> None:
@@ -57,20 +61,14 @@ class TextReport:
                 earlier run.
             total (int, optional): Frames of the video, if that is known.
         """
-        if self._bar is None:
-            self._bar = tqdm(
-                desc=job.src.name,
-                total=total,
-                initial=done,
-                unit='frame',
-                dynamic_ncols=True,
-                disable=None,
-            )
-        self._bar.set_postfix_str(f'{self._used_memory():.1f} GiB', refresh=False)
-        self._bar.update(done - self._bar.n)
+        if sys.stderr.isatty():
+            self._draw(job, done, total)
+        else:
+            self._log(job, done, total)
 
     def end(self, outcome: Outcome) -> None:
         """Tell how a job ended."""
+        self._began = None
         if self._bar is not None:
             self._bar.close()
             self._bar = None
@@ -92,6 +90,40 @@ class TextReport:
             if outcome.page is not None:
                 parts.append(f'compared in {outcome.page}')
             print(*parts, sep=', ', file=self._out)
+
+    def _draw(self, job: Job, done: int, total: int | None) -> None:
+        if self._bar is None:
+            self._bar = tqdm(
+                desc=job.src.name,
+                total=total,
+                initial=done,
+                unit='frame',
+                dynamic_ncols=True,
+            )
+        self._bar.set_postfix_str(self._memory(), refresh=False)
+        self._bar.update(done - self._bar.n)
+
+    def _log(self, job: Job, done: int, total: int | None) -> None:
+        now = time.monotonic()
+        if self._began is None:
+            self._began, self._told = (now, done), now
+        if now - self._told < LOG_INTERVAL:
+            return
+        self._told = now
+        began, first = self._began
+        line = tqdm.format_meter(
+            done,
+            total,
+            now - began,
+            prefix=job.src.name,
+            unit='frame',
+            postfix=self._memory(),
+            initial=first,
+        )
+        print(line, file=sys.stderr, flush=True)
+
+    def _memory(self) -> str:
+        return f'{self._used_memory():.1f} GiB'
 
 
 class JsonReport:

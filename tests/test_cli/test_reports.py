@@ -84,13 +84,20 @@ def test_json_tells_how_a_job_ended(capsys):
     ]
 
 
-def test_text_is_quiet_where_there_is_no_terminal(capsys):
+def test_text_tells_once_a_minute_where_there_is_no_terminal(capsys, clock):
     report = TextReport(lambda: 1.0)
-    report.progress(JOB, 0, 2)
-    report.progress(JOB, 2, 2)
-    report.end(Outcome(JOB, 2, JOB.dst))
+    for _ in range(2):
+        for frames in range(10, 91, 10):
+            report.progress(JOB, frames, 90)
+            clock[0] += 20
+        report.end(Outcome(JOB, 90, JOB.dst))
     captured = capsys.readouterr()
-    assert (captured.out, captured.err) == ('', '')
+    first, second, *again = captured.err.splitlines()
+    assert first.startswith('a.mp4:  44%')
+    assert first.endswith('40/90 [01:00<01:40,  2.00s/frame, 1.0 GiB]')
+    assert second.endswith('70/90 [02:00<00:40,  2.00s/frame, 1.0 GiB]')
+    assert again == [first, second]
+    assert captured.out == ''
 
 
 def test_text_shows_progress_on_a_terminal(capsys, monkeypatch):
