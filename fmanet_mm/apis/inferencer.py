@@ -11,7 +11,8 @@ from mmengine.utils import ProgressBar
 
 from ..export import WindowModel
 from ..models import FMANet
-from .video_restorer import NUMBERED, VideoRestorer
+from ..video.writer import NUMBERED
+from .video_restorer import VideoRestorer
 
 
 class FMANetInferencer(VideoRestorationInferencer):

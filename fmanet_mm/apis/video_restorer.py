@@ -36,7 +36,6 @@ from .inference import to_image, to_tensor
 from .streaming import StreamingRestorer
 
 AUTOCAST_DTYPES = dict(fp32=None, bf16=torch.bfloat16, fp16=torch.float16)
-NUMBERED = '{:08d}.png'
 _GRAPHS = ('.onnx', '.pt2')
 
 
@@ -245,7 +244,6 @@ class VideoRestorer:
             pattern=pattern,
             limits=limits or Limits(),
         ) as source:
-            _check_output(source, dst)
             frames = SoundFrames(source)
             with open_writer(
                 dst,
@@ -429,15 +427,11 @@ def _digest(path: str | os.PathLike) -> str:
         return hashlib.file_digest(file, 'sha256').hexdigest()
 
 
-def _check_output(source: FrameReader, dst: str | os.PathLike) -> None:
-    if Path(dst).resolve() == source.path.resolve():
-        raise ValueError(f'{dst} is the input; choose another name for the output')
-
-
-def _filenames(source: FrameReader) -> Iterable[str]:
+def _filenames(source: FrameReader) -> list[str] | None:
+    """Names as in the folder that is read; None: numbers."""
     if isinstance(source, ImageFolderReader):
         return [f'{stem}.png' for stem in source.stems]
-    return map(NUMBERED.format, count())
+    return None
 
 
 def _check_image(frame: np.ndarray, index: int) -> None:

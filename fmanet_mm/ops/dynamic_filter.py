@@ -11,6 +11,8 @@ with H' = s*(H - 1) + k and W' = s*(W - 1) + k. Flow-guided dynamic downsampling
 (Eq. 4) has scale^2 filters a pixel and s = 1.
 """
 
+from collections.abc import Iterator
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -60,74 +62,72 @@ def _filter_unfolded(
 
 
 class _DynamicFilter(torch.autograd.Function):
-    """Accumulates tap by tap, so that the image is never unfolded.
+    """Accumulates block by block of s x s taps, so that the image is never unfolded.
 
-    The stride is taken out first by a pixel unshuffle, an array of the image's
-    own size in which the pixels that one tap reads are neighbours.
+    The stride is taken out first by a pixel unshuffle, an array of the image's own
+    size in which the pixels that one tap reads are neighbours. What all taps of a block
+    read is no larger than the image, and a GPU has few operations to start.
     """
 
     @staticmethod
     def forward(ctx, x, weight, kernel_size, stride):
-        phases = _DynamicFilter._split_phases(x, stride)
+        phases = _split_phases(x, stride)
         ctx.save_for_backward(phases, weight)
         ctx.geometry = kernel_size, stride, x.shape
-        out = weight.new_zeros(
-            (x.size(0), x.size(2), weight.size(2)) + weight.shape[-2:]
-        )
-        for t, tap, window in _DynamicFilter._taps(phases, weight, kernel_size, stride):
-            out.addcmul_(window.unsqueeze(2), weight[:, t, :, tap].unsqueeze(1))
+        out = 0
+        for window, filters in _blocks(phases, weight, kernel_size):
+            out = out + (window * filters).sum((1, 4, 5))
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad_out):
         phases, weight = ctx.saved_tensors
-        kernel_size, stride, x_shape = ctx.geometry
+        kernel_size, stride, shape = ctx.geometry
         needs_x, needs_weight = ctx.needs_input_grad[:2]
-        grad_phases = torch.zeros_like(phases) if needs_x else None
-        grad_weight = torch.empty_like(weight) if needs_weight else None
-        taps = _DynamicFilter._taps(phases, weight, kernel_size, stride)
-        grad_taps = (
-            _DynamicFilter._taps(grad_phases, weight, kernel_size, stride)
-            if needs_x
-            else None
-        )
-        for t, tap, window in taps:
+        grad_phases, grad_weight = torch.zeros_like(phases), torch.empty_like(weight)
+        grad_out = grad_out[:, None, :, :, None, None]
+        for (window, filters), (grad_window, grad_filters) in zip(
+            _blocks(phases, weight, kernel_size),
+            _blocks(grad_phases, grad_weight, kernel_size),
+            strict=True,
+        ):
             if needs_weight:
-                grad_weight[:, t, :, tap] = (grad_out * window.unsqueeze(2)).sum(1)
+                grad_filters.copy_((grad_out * window).sum(2, keepdim=True))
             if needs_x:
-                _, _, grad_window = next(grad_taps)
-                grad_window += (grad_out * weight[:, t, :, tap].unsqueeze(1)).sum(2)
-        grad_x = (
-            _DynamicFilter._join_phases(grad_phases, stride, x_shape)
-            if needs_x
-            else None
-        )
-        return grad_x, grad_weight, None, None
+                grad_window += (grad_out * filters).sum(3, keepdim=True)
+        grad_x = _join_phases(grad_phases, stride, shape) if needs_x else None
+        return grad_x, grad_weight if needs_weight else None, None, None
 
-    @staticmethod
-    def _split_phases(x: Tensor, stride: int) -> Tensor:
-        """(N, T, C, H', W') -> (N, T, C, s, s, ceil(H'/s), ceil(W'/s))."""
-        bottom, right = (-x.size(-2) % stride, -x.size(-1) % stride)
-        padded = F.pad(x, (0, right, 0, bottom))
-        phases = F.pixel_unshuffle(padded, stride)
-        return phases.unflatten(2, (x.size(2), stride, stride))
 
-    @staticmethod
-    def _join_phases(phases: Tensor, stride: int, shape: torch.Size) -> Tensor:
-        joined = F.pixel_shuffle(phases.flatten(2, 4), stride)
-        return joined[..., : shape[-2], : shape[-1]]
+def _split_phases(x: Tensor, stride: int) -> Tensor:
+    """(N, T, C, H', W') -> (N, T, C, s, s, ceil(H'/s), ceil(W'/s))."""
+    bottom, right = (-x.size(-2) % stride, -x.size(-1) % stride)
+    phases = F.pixel_unshuffle(F.pad(x, (0, right, 0, bottom)), stride)
+    return phases.unflatten(2, (x.size(2), stride, stride))
 
-    @staticmethod
-    def _taps(phases: Tensor, weight: Tensor, kernel_size: int, stride: int):
-        """Yield (frame, tap, the (N, C, H, W) view of pixels this tap reads)."""
-        height, width = weight.shape[-2:]
-        for t in range(phases.size(1)):
-            for tap in range(kernel_size**2):
-                row, column = divmod(tap, kernel_size)
-                top, left = row // stride, column // stride
-                phase = phases[:, t, :, row % stride, column % stride]
-                yield t, tap, phase[..., top : top + height, left : left + width]
+
+def _join_phases(phases: Tensor, stride: int, shape: torch.Size) -> Tensor:
+    joined = F.pixel_shuffle(phases.flatten(2, 4), stride)
+    return joined[..., : shape[-2], : shape[-1]]
+
+
+def _blocks(
+    phases: Tensor, weight: Tensor, kernel_size: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Views of s x s taps, of fewer at the end of a kernel, and of what they read.
+
+    Yields:
+        tuple[Tensor, Tensor]: Pixels, (N, T, C, 1, s, s, H, W), and filters,
+        (N, T, 1, G, s, s, H, W).
+    """
+    stride = phases.size(3)
+    height, width = weight.shape[-2:]
+    taps = weight.unflatten(3, (kernel_size, kernel_size)).unsqueeze(2)
+    for i, rows in enumerate(taps.split(stride, dim=4)):
+        for j, filters in enumerate(rows.split(stride, dim=5)):
+            block = phases[..., : filters.size(4), : filters.size(5), :, :]
+            yield block[..., i : i + height, j : j + width].unsqueeze(3), filters
 
 
 def dynamic_filter(
@@ -135,8 +135,8 @@ def dynamic_filter(
 ) -> Tensor:
     """Filter T padded frames jointly with a filter per output pixel.
 
-    The frames are unfolded only where that takes less than the filters do, C <= G:
-    neither forward nor backward allocates more than the size of its inputs and output.
+    The frames are unfolded only where that takes less than the filters do, C <= G;
+    elsewhere nothing larger than the filters or G times the frames is allocated.
     Computes in float32 at least, also under autocast.
 
     Args:

@@ -32,6 +32,8 @@ from .stream_copy import CopiedStreams, Window
 from .work_folder import WorkFolder
 
 VIDEO_SUFFIXES = tuple(VIDEO_FORMATS)
+NUMBERED = '{:08d}.png'
+"""Names of images in a folder, if nothing else names them."""
 _DEEP_SUFFIXES = ('.png', '.tif', '.tiff')
 # Fine enough for sound to stay in step; FFmpeg would round to milliseconds.
 _MOVIE_TIMESCALE = 90_000
@@ -440,7 +442,7 @@ class ImageFolderWriter(FrameWriter):
                 'the frames of two clips are not mixed'
             )
         self._images = self._folder.path / 'images'
-        self._filenames = iter(filenames or map('{:08d}.png'.format, count()))
+        self._filenames = iter(filenames or map(NUMBERED.format, count()))
         self._next_name = None
 
     def _count_kept(self) -> int:

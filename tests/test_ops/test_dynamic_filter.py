@@ -1,6 +1,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from fmanet_mm.ops import dynamic_filter, dynamic_filter_reference
 
@@ -111,3 +112,20 @@ def test_sizes_that_do_not_fit_are_named(form):
         form(x, weight, 5)
     with pytest.raises(ValueError, match=r'\(5, 6\).*got\s+x of shape'):
         form(x[..., 1:], weight, 3)
+
+
+class Operations(TorchDispatchMode):
+    """Counts what a GPU would have to start."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += not func.is_view
+        return func(*args, **(kwargs or {}))
+
+
+def test_operations_do_not_grow_with_the_taps_of_a_block():
+    x, weight = (t.requires_grad_() for t in make(20, 4, 1))
+    with Operations() as operations:
+        dynamic_filter(x, weight, 20, 4).sum().backward()
+    assert operations.count < 260, 'tap by tap it would be 8,410'
