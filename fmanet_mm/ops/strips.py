@@ -7,9 +7,9 @@ At the frame's own borders the strip ends where the frame ends, so that padding 
 same as well.
 """
 
+import threading
 from collections.abc import Callable
 from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import NamedTuple
 
 import torch
@@ -19,16 +19,22 @@ from torch import Tensor
 _FAST_PIXELS = 13_000
 _LEAST_FAST_ROWS = 24
 
-_settings: ContextVar[tuple[int | None, int | None]] = ContextVar(
-    'strips', default=(None, None)
-)
+
+class _Settings(threading.local):
+    # A ContextVar would do as well, but torch.compile cannot read it.
+    rows: int | None = None
+    at_most: int | None = None
+
+
+_settings = _Settings()
 
 
 @contextmanager
 def strips(rows: int | None, at_most: int | None = None):
     """Let local functions work on strips of so many rows; None: the whole frame.
 
-    Has no effect where gradients are recorded or the network is exported.
+    Has no effect where gradients are recorded or the network is exported; what
+    torch.compile has followed keeps to the strips it was followed with.
 
     Args:
         rows (int, optional): Rows of a strip.
@@ -40,11 +46,12 @@ def strips(rows: int | None, at_most: int | None = None):
     """
     if rows is not None and rows < 1:
         raise ValueError(f'a strip must have at least 1 row, got {rows}')
-    token = _settings.set((rows, at_most))
+    outer = _settings.rows, _settings.at_most
+    _settings.rows, _settings.at_most = rows, at_most
     try:
         yield
     finally:
-        _settings.reset(token)
+        _settings.rows, _settings.at_most = outer
 
 
 @contextmanager
@@ -56,10 +63,10 @@ def fast_strips(frames: Tensor):
     Args:
         frames (Tensor): What they work on, (..., H, W).
     """
-    rows, at_most = _settings.get()
+    rows = _settings.rows
     if rows is None and not _needs_whole_frames():
         rows = fast_strip_rows(*frames.shape[-2:], frames.device)
-    with strips(rows, at_most):
+    with strips(rows, _settings.at_most):
         yield
 
 
@@ -109,11 +116,10 @@ def split_rows(height: int, halo: int, max_rows: int | None = None) -> list[Stri
     """
     if _needs_whole_frames():
         return [Strip(0, height, 0, height)]
-    rows, at_most = _settings.get()
-    tops = range(0, height, min(filter(None, [height, rows, max_rows])))
+    tops = range(0, height, min(filter(None, [height, _settings.rows, max_rows])))
     return [
         Strip(top, bottom, max(top - halo, 0), min(bottom + halo, height))
-        for top in tops[:at_most]
+        for top in tops[: _settings.at_most]
         for bottom in (min(top + tops.step, height),)
     ]
 

@@ -146,3 +146,14 @@ def test_bfloat16_loses_no_more_than_autocast_in_the_published_form():
             errors[name] += (output - expected).abs().mean().item()
     for name in ('ours', 'converted'):
         assert 0 < errors[name] < 1.08 * errors['plain'], errors
+
+
+@torch.no_grad()
+def test_restoration_compiles_to_one_graph():
+    data = golden.load('tiny_stage2')
+    model = build(data).eval()
+    compiled = torch.compile(model.forward_tensor, backend='eager', fullgraph=True)
+    for size in ((20, 20), (40, 12)):
+        window = torch.rand(1, 3, 3, *size)
+        expected = model.forward_tensor(window)
+        torch.testing.assert_close(compiled(window), expected, rtol=0, atol=1e-5)
