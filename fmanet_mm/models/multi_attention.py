@@ -125,9 +125,9 @@ class GuidedChannelAttention(BaseModule):
             return product, query.square().sum((2, 3)), key.square().sum((2, 3))
 
     def _key_value(self, feature: Tensor, part: slice) -> Tensor:
-        hidden = F.conv2d(feature, self.key_value.weight[part])
-        weight = self.key_value_depthwise.weight[part]
-        return F.conv2d(hidden, weight, padding=1, groups=hidden.size(1))
+        return _conv_depthwise(
+            feature, self.key_value.weight[part], self.key_value_depthwise.weight[part]
+        )
 
     def _split_heads(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, heads, C/heads, H*W)."""
@@ -151,8 +151,13 @@ class GatedFeedForward(BaseModule):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to (N, C, H, W)."""
-        gate, value = self.depthwise(self.project_in(x)).chunk(2, dim=1)
-        return self.project_out(F.gelu(gate).mul_(value))
+        gate = F.gelu(self._hidden(x, 0))
+        return self.project_out(gate.mul_(self._hidden(x, 1)))
+
+    def _hidden(self, x: Tensor, half: int) -> Tensor:
+        # Half of the channels of one array would be slow to compute with.
+        weights = self.project_in.weight, self.depthwise.weight
+        return _conv_depthwise(x, *(weight.chunk(2)[half] for weight in weights))
 
 
 @MODELS.register_module()
@@ -237,3 +242,9 @@ class MultiAttentionBlock(BaseModule):
 
 def _depthwise(channels: int) -> nn.Conv2d:
     return nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False)
+
+
+def _conv_depthwise(x: Tensor, weight: Tensor, depthwise: Tensor) -> Tensor:
+    """A 1x1 convolution and a depth-wise one of 3x3."""
+    hidden = F.conv2d(x, weight)
+    return F.conv2d(hidden, depthwise, padding=1, groups=hidden.size(1))

@@ -47,7 +47,7 @@ class ResidualDenseBlock(LeanModule):
             outputs.append(output)
             if i < len(self.layers):
                 sums = sums[:, self.growth_channels :] + self._convolve(output, i)
-        return self._fuse(x, torch.cat(outputs, dim=1))
+        return self._fuse(x, outputs)
 
     def _convolve(self, x: Tensor, first: int) -> Tensor:
         """What the block's input or a layer's output adds to all layers from first.
@@ -58,12 +58,16 @@ class ResidualDenseBlock(LeanModule):
         weight = [layer.weight[:, end - x.size(1) : end] for layer in self.layers]
         return F.conv2d(x, torch.cat(weight[first:]), padding=1)
 
-    def _fuse(self, x: Tensor, outputs: Tensor) -> Tensor:
+    def _fuse(self, x: Tensor, outputs: list[Tensor]) -> Tensor:
+        if outputs[0].dtype in (torch.float16, torch.bfloat16):
+            # One convolution rounds once.
+            return self.fusion(torch.cat((x, *outputs), dim=1)) + x
+        # The sum of two is more exact in float32, and takes less memory.
         from_input, from_outputs = self.fusion.weight.tensor_split((self.channels,), 1)
-        fused = at_least_float32(F.conv2d(x, from_input, self.fusion.bias))
-        fused += F.conv2d(outputs, from_outputs)
+        fused = F.conv2d(x, from_input, self.fusion.bias)
+        fused += F.conv2d(torch.cat(outputs, dim=1), from_outputs)
         fused += x
-        return fused.to(outputs.dtype)
+        return fused
 
 
 class FeatureExtractor(BaseModule):
