@@ -12,6 +12,7 @@ from statistics import median
 
 import numpy as np
 import pytest
+import torch
 
 TOOL = Path(__file__).parents[2] / 'tools/analysis_tools/benchmark.py'
 CPU = ['--device', 'cpu']
@@ -44,6 +45,17 @@ def trial(tmp_path_factory):
     )
     assert done.returncode == 0, done.stderr
     return out, json.loads((out / 'benchmark.json').read_text()), done.stdout
+
+
+def test_gradients_of_depthwise_convolutions_take_twice_the_operations(tool):
+    from benchmark.calls import count_macs
+
+    conv = torch.nn.Conv2d(8, 8, 3, padding=1, groups=8)
+    x = torch.rand(1, 8, 5, 6, requires_grad=True)
+    once = 8 * 9 * 5 * 6
+    assert count_macs(lambda: conv(x)) == once
+    assert count_macs(lambda: conv(x).sum().backward()) == 3 * once
+    assert count_macs(lambda: conv(x.detach()).sum().backward()) == 2 * once
 
 
 def of_kind(results, kind):
