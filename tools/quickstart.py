@@ -85,9 +85,9 @@ def draw(args: argparse.Namespace) -> None:
 
 
 def restore(args: argparse.Namespace) -> None:
+    # First, for it keeps MMagic's imports quiet.
+    import fmanet_mm  # noqa: F401, I001
     from mmagic.apis import MMagicInferencer
-
-    import fmanet_mm  # noqa: F401
 
     blurry = sorted((DATA / 'val_blur_bicubic/X4').iterdir())[0]
     editor = MMagicInferencer(
