@@ -7,6 +7,7 @@ and validations in between do not matter.
 """
 
 import random
+import time
 from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple
@@ -25,6 +26,8 @@ OF_SAMPLE, OF_ITERATION = range(2)
 # Values kept of what is logged. MMEngine would keep a million, copy them in each
 # iteration, and save them with each checkpoint.
 LOG_LENGTH = 10_000
+# Seconds, at most, from a worker's broken connection to the signal of its death.
+SIGNAL_WAIT = 2
 
 
 def seed_generators(seed: int, *key: int) -> None:
@@ -167,6 +170,8 @@ class ResumableTrainLoop(IterBasedTrainLoop):
         try:
             return next(self.dataloader_iterator)
         except (ConnectionError, EOFError) as error:
+            # PyTorch says which worker died when the signal of its death arrives.
+            time.sleep(SIGNAL_WAIT)
             raise RuntimeError(
                 f'No batch came from the data loader ({error!r}). A DataLoader worker '
                 'may have exited unexpectedly. If the system killed it for want of '

@@ -229,6 +229,15 @@ def test_a_worker_that_dies_while_it_hands_over_a_batch_is_named(tmp_path):
         train(tmp_path, 7, dataset='CutOffDataset')
 
 
+def test_the_signal_of_its_death_says_more_and_is_waited_for(tmp_path, monkeypatch):
+    def arrive(seconds):
+        raise RuntimeError('DataLoader worker (pid 7) is killed by signal: Killed.')
+
+    monkeypatch.setattr('time.sleep', arrive)
+    with pytest.raises(RuntimeError, match='pid 7'):
+        train(tmp_path, 7, dataset='CutOffDataset')
+
+
 def test_generators_depend_on_each_word_of_the_key():
     def draw(*key):
         seed_generators(*key)
