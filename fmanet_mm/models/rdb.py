@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from ..ops.precision import at_least_float32
+from ..ops.precision import at_least_float32, is_half
 from .layers import LeanModule, activate, channels_last, conv3x3
 
 
@@ -59,7 +59,7 @@ class ResidualDenseBlock(LeanModule):
         return F.conv2d(x, torch.cat(weight[first:]), padding=1)
 
     def _fuse(self, x: Tensor, outputs: list[Tensor]) -> Tensor:
-        if outputs[0].dtype in (torch.float16, torch.bfloat16):
+        if is_half(outputs[0]):
             # One convolution rounds once.
             return self.fusion(torch.cat((x, *outputs), dim=1)) + x
         # The sum of two is more exact in float32, and takes less memory.

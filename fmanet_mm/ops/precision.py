@@ -24,6 +24,11 @@ def full_precision(*tensors: Tensor):
         yield tuple(map(at_least_float32, tensors))
 
 
+def is_half(x: Tensor) -> bool:
+    """Whether a tensor is of half precision, float16 or bfloat16."""
+    return x.dtype in (torch.float16, torch.bfloat16)
+
+
 def at_least_float32(x: Tensor) -> Tensor:
     """Raise half precision to float32, for sums of several parts."""
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+    return x.float() if is_half(x) else x
