@@ -1,14 +1,9 @@
-"""FMA-Net for MMagic; importing this package registers its parts."""
+"""FMA-Net: joint video super-resolution and deblurring.
 
-import warnings
+Restoring needs :mod:`fmanet_mm.restoration` alone. Training in OpenMMLab begins with
+``import fmanet_mm.openmmlab``, which registers everything.
+"""
 
 from .version import __version__
 
-with warnings.catch_warnings():
-    # MMagic's requirements warn of one another, which no user can change.
-    warnings.simplefilter('ignore')
-    from . import apis, datasets, engine, evaluation, flow, models  # noqa: F401
-
 __all__ = ['__version__']
-
-apis.register_inferencer()

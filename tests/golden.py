@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from fmanet_mm.models import NetD, NetR
-from fmanet_mm.models.official_weights import convert_net_d, convert_net_r
+from fmanet_mm.models.fmanet.official_weights import convert_net_d, convert_net_r
 
 FOLDER = Path(__file__).parent / 'data' / 'golden'
 NET_D, NET_R = 'degradation_learning_network.', 'restoration_network.'

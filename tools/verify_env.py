@@ -9,7 +9,7 @@ import torch
 import torchvision
 
 import fmanet_mm
-from fmanet_mm.flow.mmflow_compat import import_mmflow
+from fmanet_mm.compat.mmflow import import_mmflow
 
 mmflow = import_mmflow()
 for module in (torch, torchvision, cv2, mmengine, mmcv, mmagic, mmflow, fmanet_mm):

@@ -12,7 +12,7 @@ from mmengine.utils import ProgressBar
 from ..export import WindowModel
 from ..models import FMANet
 from ..video.writer import NUMBERED
-from .video_restorer import VideoRestorer
+from ..restoration.video_restorer import VideoRestorer
 
 
 class FMANetInferencer(VideoRestorationInferencer):

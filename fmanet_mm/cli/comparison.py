@@ -7,10 +7,10 @@ from os import PathLike
 import numpy as np
 import torch
 
-from ..apis.inference import to_tensor
-from ..apis.video_restorer import SoundFrames, VideoRestorer
+from ..restoration.images import to_tensor
+from ..restoration.video_restorer import SoundFrames, VideoRestorer
 from ..models import FMANet
-from ..models.layers import per_frame
+from ..models.common.layers import per_frame
 from ..ops import strips
 from ..utils.windows import sliding_windows
 from ..video import FrameReader, TimedFrame, split_shots

@@ -25,8 +25,8 @@ import torch
 from mmengine.logging import MMLogger
 
 from ..apis import EndedEarlyError, VideoRestorer
-from ..apis.video_restorer import AUTOCAST_DTYPES
-from ..models.memory import is_out_of_memory
+from ..restoration.video_restorer import AUTOCAST_DTYPES
+from ..restoration.memory import is_out_of_memory
 from ..video import Limits, open_frames
 from ..video.reader import DEFAULT_FPS
 from .comparison import write_comparison

@@ -1,7 +1,7 @@
 from .description import Description
 from .export import export_network
 from .safetensors import load_safetensors_model, save_safetensors
-from .window_model import WindowModel, WindowRestorer, load_window_model
+from ..restoration.exported import WindowModel, WindowRestorer, load_window_model
 
 __all__ = [
     'Description',

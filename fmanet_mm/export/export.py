@@ -11,7 +11,7 @@ from ..models import FMANet
 from .description import Description
 from .graph import save_onnx, save_pt2
 from .safetensors import save_safetensors
-from .window_model import load_window_model
+from ..restoration.exported import load_window_model
 
 TOLERANCE = 1e-4
 """Largest difference of an exported network's output, in parts of the white level."""
@@ -35,7 +35,7 @@ def export_network(model: FMANet, path: str | PathLike, half: bool = False) -> f
     Args:
         model (FMANet): A model of stage 2 in evaluation mode, on the CPU, with the
             config it was built from as ``model.cfg``; see
-            :func:`~fmanet_mm.apis.video_restorer.load_model`.
+            :func:`~fmanet_mm.restoration.video_restorer.load_model`.
         path (str | PathLike): File to write: ``.safetensors``, ``.onnx`` or ``.pt2``;
             its folder is made if need be.
         half (bool): Whether to round the weights to float16, for half the size. They

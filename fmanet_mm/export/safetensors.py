@@ -3,7 +3,7 @@
 from os import PathLike
 
 import torch
-from mmagic.registry import MODELS
+from mmengine.registry import MODELS
 from safetensors import safe_open
 from safetensors.torch import save_file
 

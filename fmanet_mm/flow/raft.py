@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .base import FlowEstimator
 from .checkpoint import load_checkpoint
-from .mmflow_compat import import_mmflow
+from ..compat.mmflow import import_mmflow
 from .raft_small import RAFT_SMALL
 
 

@@ -1,19 +1,18 @@
-from .alignment import DeformableAlignment, MultiFlowWarp
-from .bicubic import BicubicUpsampling
-from .data_preprocessor import VSRDBDataPreprocessor
-from .fgdf import (
+"""Networks, by family; importing this package registers them."""
+
+from .baselines import BicubicUpsampling, WindowRestormer
+from .common import (
+    DeformableAlignment,
     DynamicDownsampling,
     DynamicUpsampling,
     FlowGuidedDynamicDownsampling,
     FlowGuidedDynamicUpsampling,
+    MultiFlowWarp,
+    StrictPretrainedInit,
 )
-from .fmanet import FMANet
-from .init import StrictPretrainedInit
-from .modulation import ModulationHalf
-from .multi_attention import AttentionHalf, SelfAttentionHalf
-from .net_d import Degradation, NetD
-from .net_r import NetR, Restoration
-from .restormer import WindowRestormer
+from .common.modulation import ModulationHalf
+from .common.multi_attention import AttentionHalf, SelfAttentionHalf
+from .fmanet import Degradation, FMANet, NetD, NetR, Restoration
 
 __all__ = [
     'AttentionHalf',
@@ -32,6 +31,5 @@ __all__ = [
     'Restoration',
     'SelfAttentionHalf',
     'StrictPretrainedInit',
-    'VSRDBDataPreprocessor',
     'WindowRestormer',
 ]

@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 @contextmanager
-def full_precision(*tensors: Tensor):
+def raised_precision(*tensors: Tensor):
     """Leave autocast and hand the tensors back in at least float32.
 
     Warps, softmax and dynamic filters lose too much in half precision: a

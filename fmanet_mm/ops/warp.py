@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .precision import full_precision
+from .precision import raised_precision
 
 
 def flow_warp(x: Tensor, flow: Tensor, rows: Tensor | None = None) -> Tensor:
@@ -20,7 +20,7 @@ def flow_warp(x: Tensor, flow: Tensor, rows: Tensor | None = None) -> Tensor:
     Returns:
         Tensor: Warped ``x``, (N, C, h, W), at least float32.
     """
-    with full_precision(x, flow) as (x, flow):
+    with raised_precision(x, flow) as (x, flow):
         height, width = x.shape[-2:]
         columns = torch.arange(width, device=x.device, dtype=flow.dtype)
         if rows is None:
@@ -90,16 +90,3 @@ def warp_groups(
     pairs = flow_masks.unflatten(1, (num_flows, 3)).flatten(0, 1)
     warped = masked_warp(groups, pairs, rows)
     return warped.unflatten(0, (-1, num_flows)).flatten(1, 2)
-
-
-def multi_flow_warp(x: Tensor, flow_masks: Tensor) -> Tensor:
-    """Warp n groups of channels, each by a flow-mask pair of its own.
-
-    Args:
-        x (Tensor): Features, (N, C, H, W); C is a multiple of n.
-        flow_masks (Tensor): n pairs side by side, (N, 3n, H, W).
-
-    Returns:
-        Tensor: Warped features, (N, C, H, W).
-    """
-    return warp_groups(split_groups(x, flow_masks.size(1) // 3), flow_masks)

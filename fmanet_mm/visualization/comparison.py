@@ -7,8 +7,8 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from ..models.bicubic import BicubicUpsampling
-from ..models.fmanet import FMANet
+from ..models.baselines.bicubic import BicubicUpsampling
+from ..models.fmanet.fmanet import FMANet
 from .panels import (
     degradation_taps,
     most_moving_pixel,

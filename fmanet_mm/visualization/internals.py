@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import torch
 from torch import Tensor
 
-from ..models.fmanet import FMANet
+from ..models.fmanet.fmanet import FMANet
 from .panels import (
     degradation_taps,
     frame_name,

@@ -11,7 +11,7 @@ from mmcv import flow2rgb
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from ..models.net_d import Degradation
+from ..models.fmanet.net_d import Degradation
 
 
 def show_image(axis: Axes, image: Tensor | np.ndarray, title: str = '') -> None:

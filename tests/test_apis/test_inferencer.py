@@ -17,7 +17,7 @@ from fmanet_mm.apis import (
     StreamingRestorer,
     restoration_video_inference,
 )
-from fmanet_mm.apis.inference import to_image
+from fmanet_mm.restoration.images import to_image
 from fmanet_mm.video import open_frames, open_writer
 
 

@@ -9,7 +9,7 @@ from mmagic.registry import DATASETS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from fmanet_mm.apis.video_restorer import load_model
+from fmanet_mm.restoration.video_restorer import load_model
 from fmanet_mm.visualization import draw_comparison
 
 

@@ -9,7 +9,7 @@ From 240 to 30 frames a second:
 import argparse
 from pathlib import Path
 
-from fmanet_mm.datasets.video_to_vsrdb import VSRDBRecipe, convert_videos
+from fmanet_mm.preparation.video_to_vsrdb import VSRDBRecipe, convert_videos
 
 
 class HelpFormatter(

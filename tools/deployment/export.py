@@ -11,7 +11,7 @@ The ending of the output names the format:
 
 import argparse
 
-from fmanet_mm.apis.video_restorer import load_model
+from fmanet_mm.restoration.video_restorer import load_model
 from fmanet_mm.export import export_network
 
 

@@ -9,7 +9,7 @@ reversed, which changes no output.
 
 import argparse
 
-from fmanet_mm.models.official_weights import convert_files
+from fmanet_mm.models.fmanet.official_weights import convert_files
 from fmanet_mm.utils import config_root
 
 

@@ -17,7 +17,7 @@ from mmagic.evaluation.metrics.psnr import psnr
 from mmagic.evaluation.metrics.ssim import ssim
 from mmcv import flow2rgb
 
-from ...models.bicubic import BicubicUpsampling
+from ...models.baselines.bicubic import BicubicUpsampling
 
 LAYERS = dict(
     input='Input', bicubic='Bicubic', restored='Restored', target='Ground truth'

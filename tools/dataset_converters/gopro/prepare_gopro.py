@@ -6,7 +6,7 @@ python tools/dataset_converters/gopro/prepare_gopro.py data/GoPro --num-processe
 import argparse
 from pathlib import Path
 
-from fmanet_mm.datasets.prepare_gopro import BLURS, SPLITS, prepare_gopro
+from fmanet_mm.preparation.gopro import BLURS, SPLITS, prepare_gopro
 from fmanet_mm.utils.annotation import read_annotation
 
 

@@ -6,7 +6,7 @@ python tools/dataset_converters/reds/prepare_reds.py data/REDS
 import argparse
 from pathlib import Path
 
-from fmanet_mm.datasets.prepare_reds import SPLITS, prepare_reds
+from fmanet_mm.preparation.reds import SPLITS, prepare_reds
 from fmanet_mm.utils.annotation import read_annotation
 
 

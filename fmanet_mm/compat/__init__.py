@@ -1,0 +1,1 @@
+"""What MMagic, mmcv and MMFlow need to be imported, one module for each problem."""

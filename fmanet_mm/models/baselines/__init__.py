@@ -1,0 +1,6 @@
+"""What FMA-Net is compared with, besides MMagic's own networks."""
+
+from .bicubic import BicubicUpsampling
+from .restormer import WindowRestormer
+
+__all__ = ['BicubicUpsampling', 'WindowRestormer']

@@ -1,0 +1,52 @@
+"""Spatial feature transform (SFT, arXiv 1804.02815)."""
+
+from mmengine.registry import MODELS
+from torch import Tensor, nn
+
+from .layers import NEGATIVE_SLOPE, LeanModule
+from .multi_attention import ChannelLayerNorm, GatedFeedForward
+
+
+@MODELS.register_module()
+class ModulationHalf(LeanModule):
+    """Scale and shift every value as a guide says, then a feed-forward network.
+
+    Stands where an :class:`~fmanet_mm.models.common.multi_attention.AttentionHalf` does: the
+    feature gets ``feature * scale + shift`` added instead of what attention finds, both
+    made of the guide pixel by pixel, by two 1x1 convolutions each.
+
+    Args:
+        channels (int): C, of feature and guide.
+        ffn_expansion (float): See :class:`GatedFeedForward`.
+        norm_with_bias (bool): See :class:`ChannelLayerNorm`.
+        num_heads (int): Not used; attention's.
+    """
+
+    def __init__(
+        self, channels: int, ffn_expansion: float, norm_with_bias: bool, num_heads: int
+    ) -> None:
+        super().__init__()
+        self.scale = _pointwise_pair(channels)
+        self.shift = _pointwise_pair(channels)
+        self.ffn_norm = ChannelLayerNorm(channels, norm_with_bias)
+        self.ffn = GatedFeedForward(channels, ffn_expansion)
+
+    def forward(self, feature: Tensor, guide: Tensor) -> Tensor:
+        """Refine ``feature`` (N, C, H, W) as ``guide`` (N, C, H, W) says."""
+        return self.run_local(self._refine, feature, guide, halo=1)
+
+    def modulate(self, feature: Tensor, guide: Tensor) -> Tensor:
+        """``feature * (1 + scale) + shift``."""
+        return feature + feature * self.scale(guide) + self.shift(guide)
+
+    def _refine(self, feature: Tensor, guide: Tensor) -> Tensor:
+        feature = self.modulate(feature, guide)
+        return feature + self.ffn(self.ffn_norm(feature))
+
+
+def _pointwise_pair(channels: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(channels, channels, 1, bias=False),
+        nn.LeakyReLU(NEGATIVE_SLOPE, inplace=True),
+        nn.Conv2d(channels, channels, 1, bias=False),
+    )

@@ -1,0 +1,205 @@
+"""What NetD and NetR have in common: per-frame encoding and per-window refinement."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from .frma import FRMABlock
+from ..common.layers import LeanModule, channels_last, conv_pair
+from ..common.rdb import FeatureExtractor
+
+
+class RefinementNet(LeanModule):
+    """A feature extractor and M FRMA blocks.
+
+    The features of all levels depend on one frame each, so :meth:`encode` takes
+    single frames and a video needs it once a frame; what belongs to a window is
+    computed from them by a subclass' ``refine``.
+
+    Args:
+        in_channels (int): Channels of what is encoded.
+        channels (int): Channels of the features, C. Must divide by ``num_frames``,
+            ``num_flows`` and ``num_heads``.
+        num_frames (int): Frames of a window, T; odd.
+        scale (int): Ratio of HR to LR size, s: 1, 2, 3 or 4.
+        num_flows (int): Flow-mask pairs of the multi-flow warp, n.
+        num_blocks (int): FRMA blocks, M.
+        num_attention_blocks (int): Multi-attention blocks in each.
+        num_heads (int): Attention heads.
+        ffn_expansion (float): Expansion of the feed-forward networks.
+        norm_with_bias (bool): LayerNorm with (True) or without bias.
+        num_rdbs (int): Residual dense blocks of the feature extractor.
+        growth_channels (int): Channels that a dense layer adds.
+        num_dense_layers (int): Dense layers of a residual dense block.
+        with_cp (bool): Whether to checkpoint in training: keep little more than the
+            features and compute the rest again for the gradients.
+        alignment (dict, optional): What to align frames with instead of
+            :class:`MultiFlowWarp`, such as ``dict(type='DeformableAlignment')``.
+        centre_attention (dict, optional): What to refine with instead of attention to
+            the centre frame, such as ``dict(type='SelfAttentionHalf')``.
+        is_first (bool): Whether this net is the first to estimate flow (NetD).
+        degradation_attention (dict, optional): What the degradation kernels guide
+            (NetR).
+        init_cfg (dict, optional): Initialisation config.
+
+    Raises:
+        ValueError: If a rule above is violated.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        *,
+        channels: int = 90,
+        num_frames: int = 3,
+        scale: int = 4,
+        num_flows: int = 9,
+        num_blocks: int = 4,
+        num_attention_blocks: int = 2,
+        num_heads: int = 6,
+        ffn_expansion: float = 2.66,
+        norm_with_bias: bool = True,
+        num_rdbs: int = 12,
+        growth_channels: int = 18,
+        num_dense_layers: int = 4,
+        with_cp: bool = False,
+        alignment: dict | None = None,
+        centre_attention: dict | None = None,
+        is_first: bool,
+        degradation_attention: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        if num_frames < 1 or num_frames % 2 == 0:
+            raise ValueError(f'num_frames must be odd and positive, got {num_frames}')
+        if scale not in (1, 2, 3, 4):
+            raise ValueError(f'scale must be 1, 2, 3 or 4, got {scale}')
+        for name, divisor in (
+            ('num_frames', num_frames),
+            ('num_flows', num_flows),
+            ('num_heads', num_heads),
+        ):
+            if channels % divisor:
+                raise ValueError(
+                    f'channels must be a multiple of {name}, '
+                    f'got channels={channels} and {name}={divisor}'
+                )
+        self.channels = channels
+        self.num_frames = num_frames
+        self.scale = scale
+        self.num_flows = num_flows
+        rdb = dict(growth_channels=growth_channels, num_layers=num_dense_layers)
+        attention = dict(centre=centre_attention or dict(type='AttentionHalf'))
+        if degradation_attention:
+            attention['degradation'] = degradation_attention
+        attention = {
+            guide: dict(
+                num_heads=num_heads,
+                ffn_expansion=ffn_expansion,
+                norm_with_bias=norm_with_bias,
+                **half,
+            )
+            for guide, half in attention.items()
+        }
+        self.extractor = FeatureExtractor(in_channels, channels, num_rdbs, **rdb)
+        self.blocks = nn.ModuleList(
+            FRMABlock(
+                channels,
+                num_frames,
+                num_flows,
+                num_attention_blocks,
+                has_flow=not (is_first and i == 0),
+                has_warped=i > 0,
+                rdb=rdb,
+                alignment=alignment or dict(type='MultiFlowWarp'),
+                attention=attention,
+            )
+            for i in range(num_blocks)
+        )
+        self.anchor_head = conv_pair(channels, channels, 3)
+        self.with_cp = with_cp
+        for module in (*self.extractor.modules(), *self.blocks.modules()):
+            if isinstance(module, LeanModule):
+                module.with_cp = with_cp
+
+    @property
+    def num_levels(self) -> int:
+        """Features that :meth:`encode` gives of a frame, M + 1."""
+        return len(self.blocks) + 1
+
+    def encode(self, frames: Tensor) -> list[Tensor]:
+        """Features of all levels of single frames.
+
+        Args:
+            frames (Tensor): (N, C_in, H, W).
+
+        Returns:
+            list[Tensor]: M + 1 features of (N, C, H, W): the initial one and one for
+            each FRMA block.
+        """
+        return list(self._encode_levels(frames))
+
+    def _encode_levels(self, frames: Tensor) -> Iterator[Tensor]:
+        """:meth:`encode` level by level, so that none need be kept."""
+        feature = self.extractor(channels_last(frames))
+        yield feature
+        for block in self.blocks:
+            feature = block.encode(feature)
+            yield feature
+
+    def anchor(self, feature: Tensor) -> Tensor:
+        """The temporal-anchor image of single frames (Eq. 10 of the paper).
+
+        Args:
+            feature (Tensor): Last of the features of :meth:`encode`, (N, C, H, W).
+
+        Returns:
+            Tensor: (N, 3, H, W); training holds it to the sharp LR frame.
+        """
+        return self.run_local(self.anchor_head, channels_last(feature), halo=2)
+
+    def _refine_blocks(
+        self,
+        features: Iterable[Tensor],
+        flow_masks: Tensor | None,
+        kernels: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Run all FRMA blocks over a window's features, each (N, T, C, H, W).
+
+        Returns the flow-mask pairs, the warped feature and the last of the features.
+        """
+        features = map(channels_last, features)
+        # A copy, for a view would keep the whole level.
+        centre = next(features)[:, self.num_frames // 2].clone()
+        warped = None
+        for block in self.blocks:
+            feature = None  # lets go of one level before the next is put together
+            feature = next(features)
+            flow_masks, warped = block.refine(
+                feature, centre, flow_masks, warped, kernels
+            )
+        return flow_masks, warped, feature
+
+    def _fold_frames(self, warped: Tensor) -> Tensor:
+        """(N, C, H, W), channel-major, -> (N, T, C/T, H, W)."""
+        return channels_last(warped.unflatten(1, (-1, self.num_frames)).transpose(1, 2))
+
+
+def split_window(features: Iterable[Tensor], num_frames: int) -> Iterator[Tensor]:
+    """(N*T, C, H, W) -> (N, T, C, H, W) for every level."""
+    return (feature.unflatten(0, (-1, num_frames)) for feature in features)
+
+
+def stack_window(features: Sequence[list[Tensor]]) -> Iterator[Tensor]:
+    """Put features of single frames together for ``refine``, level by level.
+
+    Args:
+        features (Sequence[list[Tensor]]): Each frame's features of all levels,
+            (N, C, H, W).
+
+    Yields:
+        Tensor: The window's features of a level, (N, T, C, H, W).
+    """
+    for level in zip(*features, strict=True):
+        yield torch.stack([x.movedim(1, -1) for x in level], dim=1).movedim(-1, 2)

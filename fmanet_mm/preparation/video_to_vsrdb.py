@@ -1,0 +1,418 @@
+"""Making a VSRDB set from video of a high frame rate."""
+
+import json
+import os
+import re
+import shutil
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice, pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from ..video import open_frames
+from ..video.scenes import mark_scene_cuts
+from ..datasets.degradation import average_frames, bicubic_downsample, crop_to_multiple
+
+# Says in the set how it was made, so that runs are not mixed.
+INFO_FILE = 'vsrdb_info.json'
+SPLITS = ('train', 'val')
+# Smaller frames leave nothing to estimate flow on or to cut patches from.
+MIN_LR_SIZE = 16
+
+_UNFINISHED = '.unfinished'
+
+
+class Source(NamedTuple):
+    """A video file or a folder of frames, seen through once.
+
+    Attributes:
+        name (str): What its clips are named after.
+        num_bytes (int): Size on disk, tells whether it is still the same.
+        num_frames (int): Number of frames.
+        height (int): H of its frames.
+        width (int): W of its frames.
+        scene_cuts (list[int]): Frames that begin another shot.
+    """
+
+    name: str
+    num_bytes: int
+    num_frames: int
+    height: int
+    width: int
+    scene_cuts: list[int]
+
+    def shots(self) -> list[tuple[int, int]]:
+        """First frame and end of every shot."""
+        return list(pairwise((0, *self.scene_cuts, self.num_frames)))
+
+
+class Clip(NamedTuple):
+    """A clip of the set.
+
+    Attributes:
+        name (str): ``'<source>_<number>'``.
+        split (str): ``'train'`` or ``'val'``.
+        start (int): Its first frame in the source.
+        num_frames (int): Number of frames in the set.
+    """
+
+    name: str
+    split: str
+    start: int
+    num_frames: int
+
+
+@dataclass(frozen=True)
+class VSRDBRecipe:
+    """How the frames of a source become frames of the set.
+
+    From 240 to 30 frames a second: ``VSRDBRecipe(sub_frames=7, stride=8)``, an exposure
+    of 7/8 of the frame time.
+
+    Args:
+        sub_frames (int): Number of source frames N that a blurry frame is the average
+            of, odd; the sharp frame is the middle one.
+        stride (int, optional): Source frames from one frame of the set to the next. By
+            default N, an exposure of the whole frame time.
+        linear_light (bool): See :func:`average_frames`.
+        scale (int): Ratio of HR to LR size, s. Frames are cropped at the centre to
+            multiples of it.
+        downscale (int): Ratio by which source frames are shrunk (bicubic) before
+            anything else; makes sharp HR frames of compressed or noisy video.
+        clip_length (int): Longer parts are cut into clips of this many frames.
+        min_clip_length (int): Shorter remainders are left out.
+        held_out (float): The fraction of each source, its last part, that goes to the
+            split ``val``; if not 0, at least one clip.
+
+    Raises:
+        ValueError: If a value is out of range.
+    """
+
+    sub_frames: int
+    stride: int | None = None
+    linear_light: bool = False
+    scale: int = 4
+    downscale: int = 1
+    clip_length: int = 100
+    min_clip_length: int = 3
+    held_out: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.stride is None:
+            object.__setattr__(self, 'stride', self.sub_frames)
+        if self.sub_frames < 3 or self.sub_frames % 2 == 0:
+            raise ValueError(
+                'sub_frames must be odd, so that there is a middle frame, and at least '
+                f'3, got {self.sub_frames}.'
+            )
+        for name in ('stride', 'scale', 'downscale', 'min_clip_length'):
+            value = getattr(self, name)
+            if value < 1:
+                raise ValueError(f'{name} must be at least 1, got {value}.')
+        if self.clip_length < self.min_clip_length:
+            raise ValueError(
+                'clip_length must be at least min_clip_length, got '
+                f'{self.clip_length} and {self.min_clip_length}.'
+            )
+        if not 0 <= self.held_out < 1:
+            raise ValueError(f'held_out must lie in [0, 1), got {self.held_out}.')
+
+    def span(self, num_frames: int) -> int:
+        """Number of source frames that go into so many frames of one clip."""
+        return (num_frames - 1) * self.stride + self.sub_frames
+
+    def plan(self, source: Source) -> list[Clip]:
+        """Cut a source into clips.
+
+        No clip reaches over a scene cut, and no two share a source frame.
+
+        Args:
+            source (Source): Source to cut.
+
+        Returns:
+            list[Clip]: Clips in the order of their frames, those of ``val`` last.
+
+        Raises:
+            ValueError: If a split would get no clip of it.
+        """
+        border = source.num_frames
+        if self.held_out:
+            fraction = round(source.num_frames * self.held_out)
+            border -= max(fraction, self.span(self.min_clip_length))
+        parts = dict(train=(0, border))
+        if self.held_out:
+            parts['val'] = (border, source.num_frames)
+
+        pieces = []
+        for split, (start, stop) in parts.items():
+            shots = [(max(a, start), min(b, stop)) for a, b in source.shots()]
+            cut = [piece for shot in shots for piece in self._cut(*shot)]
+            if not cut:
+                longest = max(0, *(b - a for a, b in shots))
+                raise ValueError(
+                    f'{source.name} is too short: of its {source.num_frames} frames in '
+                    f'{len(shots)} shots, {split} gets at most {longest} in a row; the '
+                    f'shortest clip ({self.min_clip_length} frames of '
+                    f'{self.sub_frames} sub-frames, stride {self.stride}) takes '
+                    f'{self.span(self.min_clip_length)}. Leave it out, or use fewer '
+                    'sub-frames, a smaller stride or another held_out.'
+                )
+            pieces += [(split, *piece) for piece in cut]
+        digits = max(3, len(str(len(pieces) - 1)))
+        return [
+            Clip(f'{source.name}_{number:0{digits}d}', *piece)
+            for number, piece in enumerate(pieces)
+        ]
+
+    def folders(self, clip: Clip) -> tuple[str, str, str]:
+        """Folders of a clip: sharp HR, blurry LR, sharp LR frames."""
+        return (
+            f'{clip.split}_sharp/{clip.name}',
+            f'{clip.split}_blur_bicubic/X{self.scale}/{clip.name}',
+            f'{clip.split}_sharp_bicubic/X{self.scale}/{clip.name}',
+        )
+
+    def apply(self, frames: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, ...]]:
+        """Make the frames of a clip; N frames are held at a time.
+
+        Args:
+            frames (Iterable[np.ndarray]): The clip's source frames, uint8 RGB of shape
+                (H, W, 3).
+
+        Yields:
+            tuple[np.ndarray]: Sharp HR, blurry LR and sharp LR frame, uint8 RGB.
+        """
+        window = deque(maxlen=self.sub_frames)
+        for number, frame in enumerate(frames, start=1):
+            frame = crop_to_multiple(frame, self.downscale * self.scale)
+            window.append(bicubic_downsample(frame, self.downscale))
+            if number < self.sub_frames or (number - self.sub_frames) % self.stride:
+                continue
+            sharp = window[self.sub_frames // 2]
+            blurry = average_frames(window, self.linear_light)
+            yield (
+                sharp,
+                bicubic_downsample(blurry, self.scale),
+                bicubic_downsample(sharp, self.scale),
+            )
+
+    def _cut(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
+        """Yield the first source frame and the number of frames of every clip."""
+        while stop - start >= self.span(self.min_clip_length):
+            possible = (stop - start - self.sub_frames) // self.stride + 1
+            num_frames = min(possible, self.clip_length)
+            yield start, num_frames
+            start += max(self.span(num_frames), num_frames * self.stride)
+
+
+def convert_videos(
+    sources: Sequence[str | os.PathLike], out: str | os.PathLike, recipe: VSRDBRecipe
+) -> list[Clip]:
+    """Make a VSRDB set in the layout of REDS from videos of a high frame rate.
+
+    Every source is seen through first, so that a bad one is refused before anything is
+    written, and so that scene cuts are known: no clip reaches over one. ``out`` then
+    gets, for both splits, ``<split>_sharp/<clip>``,
+    ``<split>_blur_bicubic/X<s>/<clip>`` and ``<split>_sharp_bicubic/X<s>/<clip>`` with
+    frames ``00000000.png`` ..., and last ``<split>.txt`` with lines
+    ``<clip> <number of frames>``. A run that was broken off goes on with the first clip
+    that is not finished when it is started again.
+
+    Args:
+        sources (Sequence[str | PathLike]): Video files and folders of frames.
+        out (str | PathLike): Folder of the set, new or made by the same call.
+        recipe (VSRDBRecipe): How the set is made.
+
+    Returns:
+        list[Clip]: All clips of the set, by name.
+
+    Raises:
+        FileNotFoundError: If a source does not exist.
+        ValueError: If a source is no video, is empty, damaged, too short or too small,
+            has frames of unequal size or the name of another one, or if ``out``
+            holds something else.
+    """
+    out = Path(out)
+    paths = _name_sources([Path(source) for source in sources])
+    known = _read_info(out, paths, recipe)
+    scanned = known or [_scan(name, path) for name, path in paths.items()]
+    for source in scanned:
+        _check_size(source, paths[source.name], recipe)
+    clips = {source.name: recipe.plan(source) for source in scanned}
+    if not known:
+        info = dict(asdict(recipe), sources=[source._asdict() for source in scanned])
+        _write_text(out / INFO_FILE, json.dumps(info, indent=2) + '\n')
+
+    every_clip = sorted(clip for part in clips.values() for clip in part)
+    progress = tqdm(
+        desc='Frames', total=sum(clip.num_frames for clip in every_clip), unit='frame'
+    )
+    try:
+        for name, part in clips.items():
+            _convert_source(paths[name], part, out, recipe, progress)
+    finally:
+        progress.close()
+        shutil.rmtree(out / _UNFINISHED, ignore_errors=True)
+    for split in SPLITS:
+        lines = [f'{c.name} {c.num_frames}\n' for c in every_clip if c.split == split]
+        if lines:
+            _write_text(out / f'{split}.txt', ''.join(lines))
+    return every_clip
+
+
+def _name_sources(sources: list[Path]) -> dict[str, Path]:
+    """Give every source a name that is safe as a folder's."""
+    if not sources:
+        raise ValueError('sources must name at least one video or folder of frames.')
+    paths = {}
+    for path in sources:
+        if not path.exists():
+            raise FileNotFoundError(f'There is no video or folder of frames {path}.')
+        full = path.resolve()
+        name = full.name if full.is_dir() else full.stem
+        name = re.sub(r'[^\w-]+', '_', name).strip('_')
+        if name in paths:
+            raise ValueError(
+                f'{paths[name]} and {path} would both give clips named {name}_000 ... '
+                'Rename one of them.'
+            )
+        paths[name] = path
+    return paths
+
+
+def _read_info(
+    out: Path, paths: dict[str, Path], recipe: VSRDBRecipe
+) -> list[Source] | None:
+    """Find out what an earlier run knew of the sources.
+
+    Raises:
+        ValueError: If ``out`` holds another set, or something else.
+    """
+    if not out.exists():
+        return None
+    if not out.is_dir() or (any(out.iterdir()) and not (out / INFO_FILE).is_file()):
+        raise ValueError(
+            f'{out} holds something else than a set made by this tool. Choose another '
+            'or a new folder.'
+        )
+    if not (out / INFO_FILE).is_file():
+        return None
+    info = json.loads((out / INFO_FILE).read_text())
+    known = [Source(**source) for source in info.pop('sources')]
+    then = {**info, 'sources': {source.name: source.num_bytes for source in known}}
+    sizes = {name: _num_bytes(path) for name, path in paths.items()}
+    now = {**asdict(recipe), 'sources': sizes}
+    differences = [
+        f'{key} = {then.get(key)}, now {now.get(key)}'
+        for key in now | then
+        if then.get(key) != now.get(key)
+    ]
+    if differences:
+        raise ValueError(
+            f'{out} holds a set made with {"; ".join(differences)} (sources by their '
+            'size in bytes). Choose another folder, or delete this one.'
+        )
+    return known
+
+
+def _scan(name: str, path: Path) -> Source:
+    """See a source through to its end, which it must be sound to."""
+    with open_frames(path) as reader:
+        frames = tqdm(
+            reader.timed(),
+            desc=f'Checking {name}',
+            total=reader.num_frames,
+            unit='frame',
+        )
+        is_cut = [begins for _, begins in mark_scene_cuts(frames)]
+        height, width = reader.height, reader.width
+    cuts = np.flatnonzero(is_cut).tolist()
+    return Source(name, _num_bytes(path), len(is_cut), height, width, cuts)
+
+
+def _num_bytes(path: Path) -> int:
+    files = path.iterdir() if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files)
+
+
+def _check_size(source: Source, path: Path, recipe: VSRDBRecipe) -> None:
+    needed = MIN_LR_SIZE * recipe.scale * recipe.downscale
+    if min(source.height, source.width) < needed:
+        raise ValueError(
+            f'{path} has frames of (H, W) = {(source.height, source.width)}; with '
+            f'scale {recipe.scale} and downscale {recipe.downscale}, both sides must '
+            f'be at least {needed}, so that LR frames have {MIN_LR_SIZE}.'
+        )
+
+
+def _convert_source(
+    path: Path, clips: list[Clip], out: Path, recipe: VSRDBRecipe, progress: tqdm
+) -> None:
+    """Write the clips of a source that are not finished."""
+    pending = []
+    for clip in clips:
+        if all((out / folder).is_dir() for folder in recipe.folders(clip)):
+            progress.update(clip.num_frames)
+        else:
+            pending.append(clip)
+    if not pending:
+        return
+    position = 0
+    with open_frames(path) as reader:
+        frames = iter(reader)
+        for clip in pending:
+            deque(islice(frames, clip.start - position), maxlen=0)
+            span = recipe.span(clip.num_frames)
+            position = clip.start + span
+            _write_clip(clip, islice(frames, span), out, recipe, progress)
+
+
+def _write_clip(
+    clip: Clip,
+    frames: Iterable[np.ndarray],
+    out: Path,
+    recipe: VSRDBRecipe,
+    progress: tqdm,
+) -> None:
+    """Write a clip beside its place, then move it there."""
+    unfinished = out / _UNFINISHED
+    shutil.rmtree(unfinished, ignore_errors=True)
+    folders = recipe.folders(clip)
+    for folder in folders:
+        (unfinished / folder).mkdir(parents=True)
+    written = 0
+    for images in recipe.apply(frames):
+        for folder, image in zip(folders, images, strict=True):
+            _write_png(unfinished / folder / f'{written:08d}.png', image)
+        written += 1
+        progress.update()
+    if written != clip.num_frames:
+        raise ValueError(
+            f'The source of {clip.name} ended early: {written} frames could be made '
+            f'instead of {clip.num_frames}. It has changed; make the set anew.'
+        )
+    for folder in folders:
+        shutil.rmtree(out / folder, ignore_errors=True)
+        (out / folder).parent.mkdir(parents=True, exist_ok=True)
+        os.replace(unfinished / folder, out / folder)
+
+
+def _write_png(path: Path, image: np.ndarray) -> None:
+    if not cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR)):
+        raise OSError(f'{path} cannot be written. Is the disk full?')
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+    try:
+        temporary.write_text(text)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
