@@ -11,8 +11,8 @@ from mmengine.utils import ProgressBar
 
 from ..export import WindowModel
 from ..models import FMANet
-from ..video.writer import NUMBERED
 from ..restoration.video_restorer import VideoRestorer
+from ..video.writer import NUMBERED
 
 
 class FMANetInferencer(VideoRestorationInferencer):

@@ -7,17 +7,14 @@ from os import PathLike
 import numpy as np
 import torch
 
+from ..restoration import VideoRestorer
 from ..restoration.images import to_tensor
-from ..restoration.video_restorer import SoundFrames, VideoRestorer
-from ..models import FMANet
-from ..models.common.layers import per_frame
-from ..ops import strips
+from ..restoration.protocol import LearnsDegradation
+from ..restoration.video_restorer import IntactFrames
 from ..utils.windows import sliding_windows
-from ..video import FrameReader, TimedFrame, split_shots
-from ..visualization import ComparePage, most_moving_pixel
-
-STRIP_ROWS = 64
-"""Low enough for NetD alone to take less memory than the restoration took."""
+from ..video.frames import TimedFrame
+from ..video.reader import FrameReader
+from ..visualization.compare_page import ComparePage
 
 
 def write_comparison(
@@ -28,7 +25,7 @@ def write_comparison(
     truth: FrameReader | None = None,
     detect_scenes: bool = True,
 ) -> None:
-    """Compare a restored video with its input, and show what NetD learned of it.
+    """Compare a restored video with its input, and show what the network learned.
 
     Args:
         path (str | PathLike): HTML file to write.
@@ -41,28 +38,54 @@ def write_comparison(
     Raises:
         ValueError: If the frames do not fit each other in size or number.
     """
-    page = ComparePage(f'{source.path.name} restored')
-    learns = isinstance(restorer.model, FMANet)
-    frames = SoundFrames(source)
-    shots = split_shots(frames) if detect_scenes else [frames]
+    page = ComparePage(f'{source.info.path.name} restored')
+    network = getattr(restorer.restorer, 'network', None)
+    learned = network if isinstance(network, LearnsDegradation) else None
+    shots = IntactFrames(source).shots(detect_scenes)
     outputs = iter(restored)
     targets = None if truth is None else iter(truth)
-    for window in _windows(shots, restorer.model.num_frames):
+    for window in _windows(shots, learned.num_frames if learned else 1):
         output = _next(outputs, restored, source)
         target = None if truth is None else _next(targets, truth, source)
         flow = kernels = None
-        if learns and page.wants_next:
-            flow, kernels = learned_degradation(restorer.model, window)
+        if learned and page.wants_next:
+            flow, kernels = estimate_degradation(
+                learned, window, restorer.restorer.device
+            )
         centre = window[len(window) // 2]
         page.add(centre, output, target, flow=flow, kernels=kernels)
     page.write(path)
+
+
+def estimate_degradation(
+    network: LearnsDegradation, window: Iterable[np.ndarray], device: torch.device
+) -> tuple[np.ndarray, np.ndarray]:
+    """Motion and blur that a network estimates for a window.
+
+    Args:
+        network (LearnsDegradation): In evaluation mode.
+        window (Iterable[np.ndarray]): T frames, (H, W, 3), uint8 or uint16, RGB.
+        device (torch.device): The network's.
+
+    Returns:
+        tuple[np.ndarray]: Flow from the centre frame to each, (T, H, W, 2), LR pixels,
+        and the degradation kernels of the pixel that moves most, (T, k, k), which sum
+        to 1.
+    """
+    frames = torch.stack([to_tensor(image, device) for image in window])
+    learned = network.estimate_degradation(frames)
+    return (
+        learned.flow.permute(0, 2, 3, 1).cpu().numpy(),
+        learned.kernels.cpu().numpy(),
+    )
 
 
 def _next(images: Iterator[np.ndarray], clip: FrameReader, source: FrameReader):
     image = next(images, None)
     if image is None:
         raise ValueError(
-            f'{clip.path} has fewer frames than {source.path}; they cannot be compared'
+            f'{clip.info.path} has fewer frames than {source.info.path}; they cannot '
+            'be compared'
         )
     return image
 
@@ -72,37 +95,3 @@ def _windows(
 ) -> Iterator[deque[np.ndarray]]:
     for shot in shots:
         yield from sliding_windows((frame.image for frame in shot), num_frames)
-
-
-@torch.inference_mode()
-def learned_degradation(
-    model: FMANet, window: Iterable[np.ndarray]
-) -> tuple[np.ndarray, np.ndarray]:
-    """What NetD learned of a window.
-
-    Args:
-        model (FMANet): A model of stage 2, in evaluation mode.
-        window (Iterable[np.ndarray]): T frames, (H, W, 3), uint8 or uint16, RGB.
-
-    Returns:
-        tuple[np.ndarray]: Flow from the centre frame to each, (T, H, W, 2), LR pixels,
-        and the degradation kernels of the pixel that moves most, (T, k, k), which sum
-        up to 1.
-    """
-    net_d = model.net_d
-    device = next(model.parameters()).device
-    frames = torch.stack([to_tensor(image, device) for image in window]).unsqueeze(0)
-    with strips(STRIP_ROWS):
-        degradation = net_d(frames)
-        flow = net_d.image_flow_mask(degradation.flow_masks)[0, :, :2]
-    y, x = most_moving_pixel(flow)
-    # The kernel head sees two pixels far; of a whole frame, kernels are large.
-    top, left = max(y - 2, 0), max(x - 2, 0)
-    around = degradation.kernel_feature[..., top : y + 3, left : x + 3]
-    kernels = per_frame(degradation.kernel_head, around)[0, ..., y - top, x - left]
-    taps = kernels.flatten().softmax(0)
-    size = round(kernels.size(1) ** 0.5)
-    return (
-        flow.permute(0, 2, 3, 1).cpu().numpy(),
-        taps.view(-1, size, size).cpu().numpy(),
-    )

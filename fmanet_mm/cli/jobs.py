@@ -1,12 +1,12 @@
-"""Which inputs become which outputs."""
+"""Outputs by input."""
 
 import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from ..video.formats import VIDEO_SUFFIXES
 from ..video.work_folder import holds_work, work_folder_path
-from ..video.writer import VIDEO_SUFFIXES
 
 
 class Job(NamedTuple):
@@ -14,7 +14,7 @@ class Job(NamedTuple):
 
     Attributes:
         src (Path): A video file or a folder of images.
-        dst (Path): What to write.
+        dst (Path): The output.
         page (Path | None): HTML page that compares the two, if one is wanted.
     """
 
@@ -23,13 +23,13 @@ class Job(NamedTuple):
     page: Path | None
 
     def is_done(self) -> bool:
-        """Whether the output is there, and no run for a new one was broken off."""
+        """Whether the output exists, and no interrupted run would replace it."""
         if self.dst.is_dir():
             return any(self.dst.iterdir()) and self.kept() is None
         return self.dst.exists() and self.kept() is None
 
     def kept(self) -> Path | None:
-        """What a run that was broken off has left."""
+        """What an interrupted run has left, if anything."""
         playable = self.dst.with_name(f'{self.dst.stem}.partial{self.dst.suffix}')
         if playable.is_file():
             return playable
@@ -40,18 +40,18 @@ class Job(NamedTuple):
 def plan_jobs(
     inputs: Iterable[Path], out: str | None, compare: bool | str = False
 ) -> list[Job]:
-    """Name what is to be written.
+    """Name the output of each input.
 
     Args:
         inputs (Iterable[Path]): Video files and folders of images.
         out (str, optional): The output; for several inputs, or with a slash at its
-            end, a folder that gets an output of the same name for each. By default
-            ``<name>_restored`` beside the input.
+            end, a folder for an output of the same name for each. By default
+            ``<name>_restored`` next to the input.
         compare (bool | str): Whether to write a page for each output,
-            ``<name>_compare.html`` beside it; or the name of the only one.
+            ``<name>_compare.html`` next to it; or the name of the only one.
 
     Returns:
-        list[Job]: For each input one.
+        list[Job]: One for each input.
 
     Raises:
         ValueError: If two outputs or an output and an input would be the same, or one
@@ -61,13 +61,13 @@ def plan_jobs(
     into_folder = out is not None and (len(inputs) > 1 or out.endswith(os.sep))
     if into_folder and (Path(out).is_file() or Path(out).suffix in VIDEO_SUFFIXES):
         raise ValueError(
-            f'--out {out} must be a folder for several inputs; it gets an output for '
-            'each'
+            f'--out {out} must be a folder for several inputs; an output for each is '
+            'written to it'
         )
     if isinstance(compare, str) and len(inputs) > 1:
         raise ValueError(
-            f'--compare {compare} is one page for several inputs; leave the name out, '
-            'and each output gets a page beside it'
+            f'--compare {compare} is one page for several inputs; leave the name out '
+            'to write a page next to each output'
         )
     jobs = []
     for src in inputs:
@@ -80,7 +80,7 @@ def plan_jobs(
             dst = Path(os.path.relpath(dst)) if not src.is_absolute() else dst
         page = dst.with_name(f'{dst.stem}_compare.html') if compare else None
         jobs.append(Job(src, dst, Path(compare) if isinstance(compare, str) else page))
-    _check_names(jobs)
+    _check_no_conflict(jobs)
     return jobs
 
 
@@ -96,7 +96,7 @@ def _output_name(src: Path, ending: str = '') -> str:
     return src.stem + ending + (suffix if suffix in VIDEO_SUFFIXES else '.mkv')
 
 
-def _check_names(jobs: list[Job]) -> None:
+def _check_no_conflict(jobs: list[Job]) -> None:
     sources = {job.src.resolve(): job.src for job in jobs}
     taken = {}
     for job in jobs:

@@ -38,3 +38,30 @@ class VSRDBDataPreprocessor(DataPreprocessor):
         """
         images, _ = self._do_conversion(images, 'BGR', self.output_channel_order)
         return self._do_norm(images)
+
+    def pack(
+        self, outputs: dict[str, Tensor], inputs: Tensor, data_samples: DataSample
+    ) -> list[DataSample]:
+        """Hand a model's images to the metrics.
+
+        Args:
+            outputs (dict[str, Tensor]): ``pred_img`` and further targets, by name, each
+                (N, 3, H, W), in the network's colour order and range.
+            inputs (Tensor): What they were computed from, (N, T, 3, H, W).
+            data_samples (DataSample): Of the batch.
+
+        Returns:
+            list[DataSample]: One a window, with ``input``, the further targets, and
+            ``output`` which holds ``pred_img``; all BGR in [0, 255].
+        """
+        images = {
+            name: self.destruct(image.clone(), data_samples).cpu()
+            for name, image in outputs.items()
+        }
+        prediction = DataSample(pred_img=images.pop('pred_img'))
+        images['input'] = self.destruct(inputs, data_samples, 'img')
+        data_samples.set_tensor_data(images)
+        samples = data_samples.split()
+        for sample, output in zip(samples, prediction.split(), strict=True):
+            sample.output = output
+        return samples

@@ -1,14 +1,5 @@
-from .description import Description
-from .export import export_network
-from .safetensors import load_safetensors_model, save_safetensors
-from ..restoration.exported import WindowModel, WindowRestorer, load_window_model
+"""Exporting networks to .safetensors, .onnx and .pt2."""
 
-__all__ = [
-    'Description',
-    'WindowModel',
-    'WindowRestorer',
-    'export_network',
-    'load_safetensors_model',
-    'load_window_model',
-    'save_safetensors',
-]
+from .network import export_network
+
+__all__ = ['export_network']

@@ -10,9 +10,9 @@ from mmagic.registry import MODELS
 from mmengine.config import Config
 from torch import Tensor
 
+from ..compat.mmflow import import_mmflow
 from .base import FlowEstimator
 from .checkpoint import load_checkpoint
-from ..compat.mmflow import import_mmflow
 from .raft_small import RAFT_SMALL
 
 

@@ -10,12 +10,12 @@ from .common import (
     MultiFlowWarp,
     StrictPretrainedInit,
 )
-from .common.modulation import ModulationHalf
-from .common.multi_attention import AttentionHalf, SelfAttentionHalf
+from .common.modulation import GuidedModulation
+from .common.multi_attention import GuidedAttention, SelfAttention
 from .fmanet import Degradation, FMANet, NetD, NetR, Restoration
 
 __all__ = [
-    'AttentionHalf',
+    'GuidedAttention',
     'BicubicUpsampling',
     'DeformableAlignment',
     'Degradation',
@@ -24,12 +24,12 @@ __all__ = [
     'FMANet',
     'FlowGuidedDynamicDownsampling',
     'FlowGuidedDynamicUpsampling',
-    'ModulationHalf',
+    'GuidedModulation',
     'MultiFlowWarp',
     'NetD',
     'NetR',
     'Restoration',
-    'SelfAttentionHalf',
+    'SelfAttention',
     'StrictPretrainedInit',
     'WindowRestormer',
 ]

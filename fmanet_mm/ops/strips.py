@@ -71,6 +71,8 @@ class Strips:
             width (int): Their columns, W.
             device (torch.device): Where they are.
         """
+        if torch.compiler.is_exporting():
+            return cls()
         rows = max(_LEAST_FAST_ROWS, _FAST_PIXELS // width)
         return cls(rows if device.type == 'cpu' and rows < height else None)
 

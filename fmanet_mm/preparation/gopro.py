@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from tqdm.contrib.concurrent import process_map
 
+from ..datasets.degradation import bicubic_downsample
 from ..utils.annotation import write_annotation
 from ..video.images import read_image
-from ..datasets.degradation import bicubic_downsample
 
 # Clips and frames of the official set.
 SPLITS = {'test': (11, 1111), 'train': (22, 2103)}

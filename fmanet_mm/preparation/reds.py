@@ -7,8 +7,8 @@ from pathlib import Path
 from PIL import Image
 from tqdm import tqdm
 
-from ..utils.annotation import write_annotation
 from ..datasets.reds import REDS4
+from ..utils.annotation import write_annotation
 
 SPLITS = {'train': 240, 'val': 30}
 CLIP_LENGTH = 100

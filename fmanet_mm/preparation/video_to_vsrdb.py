@@ -15,9 +15,9 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from ..datasets.degradation import average_frames, bicubic_downsample, crop_to_multiple
 from ..video import open_frames
 from ..video.scenes import mark_scene_cuts
-from ..datasets.degradation import average_frames, bicubic_downsample, crop_to_multiple
 
 # Says in the set how it was made, so that runs are not mixed.
 INFO_FILE = 'vsrdb_info.json'

@@ -1,46 +1,28 @@
 """Restoring videos, from file to file."""
 
 import hashlib
-import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
-from fractions import Fraction
-from itertools import count, dropwhile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import count, dropwhile, tee
+from os import PathLike
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
-import torch
-from mmengine.registry import MODELS
-from mmengine import Config
-from mmengine.registry import DefaultScope
-from torch import Tensor
+from mmengine.config import Config
 
-from ..export import WindowRestorer, load_safetensors_model, load_window_model
-from ..models import FMANet
-from ..utils import config_root
-from ..utils.checkpoint import load_state_dict_file
-from ..video import (
-    FrameReader,
-    ImageFolderReader,
-    Limits,
-    TimedFrame,
-    open_frames,
-    open_writer,
-    split_shots,
-)
-from ..video.reader import DEFAULT_FPS
-from .images import to_image, to_tensor
-from .streaming import StreamingRestorer
-
-AUTOCAST_DTYPES = dict(fp32=None, bf16=torch.bfloat16, fp16=torch.float16)
-_GRAPHS = ('.onnx', '.pt2')
+from ..video.frames import TimedFrame, check_image
+from ..video.options import ReadOptions, Resume, WriteOptions
+from ..video.reader import FrameReader, open_frames
+from ..video.scenes import split_shots
+from ..video.writer import open_writer
+from .images import shrink, to_image, to_tensor
+from .loading import load_restorer
+from .protocol import ClipRestorer
 
 
 class RestoredVideo(NamedTuple):
-    """What was written.
+    """A video that was written.
 
     Attributes:
         path (Path): The video file or the folder of images.
@@ -55,27 +37,27 @@ class EndedEarlyError(ValueError):
     """A damaged video was restored up to the damage.
 
     Attributes:
-        restored (RestoredVideo): What was written all the same.
+        restored (RestoredVideo): The part that was written.
     """
 
     def __init__(self, reason: ValueError, restored: RestoredVideo) -> None:
         super().__init__(
-            f'{reason}. What comes before, {restored.num_frames} frames, was restored '
-            f'to {restored.path}'
+            f'{reason}. The {restored.num_frames} frames before it were restored to '
+            f'{restored.path}'
         )
         self.restored = restored
 
 
-class SoundFrames:
-    """Gives the frames up to the first that cannot be read, whose error it keeps.
+class IntactFrames:
+    """Frames up to the first that cannot be read, whose error is kept.
 
-    So what comes before the damage is restored and not lost.
+    So the frames before the damage are restored and not lost.
 
     Args:
         source (FrameReader): The clip.
 
     Attributes:
-        error (ValueError | None): Why it ended early, if it did.
+        error (ValueError | None): Why the clip ended early, if it did.
     """
 
     def __init__(self, source: FrameReader) -> None:
@@ -88,79 +70,88 @@ class SoundFrames:
         except ValueError as error:
             self.error = error
 
+    def shots(self, detect_scenes: bool) -> Iterable[Iterable[TimedFrame]]:
+        """The shots of the clip; one, if scene cuts are not looked for."""
+        return split_shots(self) if detect_scenes else [self]
 
-class VideoRestorer:
-    """Restores videos of any length with FMA-Net, in constant memory.
+
+@dataclass(frozen=True)
+class RestoreOptions:
+    """How a video is restored.
 
     Args:
-        config (str | PathLike | Config, optional): Config of a stage-2 model: one that
-            is loaded, a file, or the name of one of the project's, such as
-            ``'fmanet_stage2'``. None for a file that describes its network itself.
-        checkpoint (str | PathLike): A local file: a checkpoint, or a network that was
-            exported to ``.safetensors``, ``.onnx`` or ``.pt2``, whose config is not
-            needed.
-        device (str | torch.device, optional): By default a GPU if there is one.
-        dtype (str): ``'fp32'``, ``'bf16'`` or ``'fp16'``; the latter two compute under
-            autocast, ``'fp16'`` on GPUs only.
-        memory_budget (float, optional): See :class:`StreamingRestorer`.
-        trusted (bool): Whether the checkpoint may run code. Needed for ``.pt2``; in
-            the others nothing is executed.
+        scale (float, optional): Size of the result relative to the input, above 1 and
+            at most the network's, whose output is shrunk by averaging areas.
+        detect_scenes (bool): Whether to look for scene cuts, across which frames do
+            not influence each other.
+        read (ReadOptions): Which frames are read.
+        write (WriteOptions): How they are written.
+        resume (Resume): Whether partial output is kept, and an interrupted run resumed.
+    """
+
+    scale: float | None = None
+    detect_scenes: bool = True
+    read: ReadOptions = ReadOptions()
+    write: WriteOptions = WriteOptions()
+    resume: Resume = field(default_factory=Resume)
+
+
+class VideoRestorer:
+    """Restores videos of any length by a clip restorer.
+
+    Args:
+        restorer (ClipRestorer): Applies a network to the shots of a video.
+        settings (Mapping[str, Any], optional): What determines its output, such as the
+            checksum of its weights. A run can only be resumed with the same settings.
 
     Attributes:
-        model (FMANet | WindowModel): The network.
-        device (torch.device): Where it is.
+        restorer (ClipRestorer): As given.
         scale (int): Ratio of its output's size to its input's, s.
-
-    Raises:
-        FileNotFoundError: If the config or the checkpoint is missing.
-        ValueError: If there is no checkpoint or it does not fit the config, if the
-            model is of stage 1, or an argument is out of range.
     """
 
     def __init__(
-        self,
-        config: str | os.PathLike | Config | None,
-        checkpoint: str | os.PathLike | None,
-        device: str | torch.device | None = None,
-        dtype: str = 'fp32',
-        memory_budget: float | None = None,
-        trusted: bool = False,
+        self, restorer: ClipRestorer, settings: Mapping[str, Any] | None = None
     ) -> None:
-        if not checkpoint:
-            raise ValueError(
-                'no checkpoint was given, and random weights restore nothing; name a '
-                'checkpoint of stage 2'
-            )
-        self.device = _find_device(device)
-        self._autocast_dtype = _find_autocast_dtype(dtype, self.device)
-        if Path(checkpoint).suffix in _GRAPHS:
-            if dtype != 'fp32' or memory_budget is not None:
-                raise ValueError(
-                    f'{checkpoint} is computed in fp32, on whole frames; for another '
-                    'dtype or a memory budget use a checkpoint or a .safetensors file'
-                )
-            self.model = load_window_model(checkpoint, self.device, trusted=trusted)
-            self._restorer = WindowRestorer(self.model)
-        else:
-            self.model = load_model(config, checkpoint).to(self.device)
-            self._restorer = StreamingRestorer(self.model, memory_budget)
-        self.scale = self.model.scale
-        self._settings = dict(checkpoint=_digest(checkpoint), dtype=dtype)
+        self.restorer = restorer
+        self.scale = restorer.scale
+        self._settings = dict(settings or {})
+
+    @classmethod
+    def load(
+        cls,
+        checkpoint: str | PathLike | None,
+        config: str | PathLike | Config | None = None,
+        *,
+        dtype: str = 'fp32',
+        **options: Any,
+    ) -> 'VideoRestorer':
+        """Load a network; see :func:`~fmanet_mm.restoration.load_restorer`.
+
+        Args:
+            checkpoint (str | PathLike): A checkpoint or an exported network.
+            config (str | PathLike | Config, optional): Config of a checkpoint.
+            dtype (str): ``'fp32'``, ``'bf16'`` or ``'fp16'``.
+            **options: ``device``, ``memory_budget`` and ``trusted``.
+
+        Raises:
+            FileNotFoundError: If the config or the checkpoint is missing.
+            ImportError: If the network needs a package that is not installed.
+            ValueError: If there is no checkpoint or it does not fit the config, the
+                network restores no video, or an option is out of range.
+        """
+        restorer = load_restorer(checkpoint, config, dtype=dtype, **options)
+        return cls(restorer, dict(checkpoint=_checksum(checkpoint), dtype=dtype))
 
     def restore_frames(
         self, frames: Iterable[np.ndarray], scale: float | None = None
     ) -> Iterator[np.ndarray]:
         """Restore the frames of one shot.
 
-        Windows at the ends are filled with the first and last frame. T // 2 frames
-        more are taken than have been given.
-
         Args:
             frames (Iterable[np.ndarray]): Blurry LR frames in order, (H, W, 3), uint8
-                or uint16 of the full range, RGB.
-            scale (float, optional): Size of the result relative to the input, if other
-                than the network's: 1 < scale <= s. The network's output is shrunk by
-                averaging areas.
+                or uint16 of the full range, RGB. They are read no further ahead than
+                the network needs.
+            scale (float, optional): See :class:`RestoreOptions`.
 
         Returns:
             Iterator[np.ndarray]: For every frame a sharp one, (sH, sW, 3), RGB, of the
@@ -175,94 +166,53 @@ class VideoRestorer:
 
     def restore_video(
         self,
-        src: str | os.PathLike,
-        dst: str | os.PathLike,
-        *,
-        scale: float | None = None,
-        start: Fraction | float | None = None,
-        end: Fraction | float | None = None,
-        detect_scenes: bool = True,
-        folder_fps: Fraction | float = DEFAULT_FPS,
-        pattern: str | None = None,
-        limits: Limits | None = None,
-        filenames: Iterable[str] | None = None,
-        codec: str | None = None,
-        crf: int | None = None,
-        pixel_format: str | None = None,
-        resume: bool = False,
-        keep_partial: bool = False,
+        src: str | PathLike,
+        dst: str | PathLike,
+        options: RestoreOptions = RestoreOptions(),  # noqa: B008
         progress: Callable[[int, int | None], None] | None = None,
     ) -> RestoredVideo:
         """Restore a video file or a folder of images to either.
 
-        Every frame gives a frame, with its time; sound and subtitles of a video file
+        Every frame gives a frame, with its time; audio and subtitles of a video file
         are copied into a video file.
 
         Args:
             src (str | PathLike): A video file or a folder of images.
             dst (str | PathLike): The file or folder to write; see
-                :func:`~fmanet_mm.video.open_writer`. It has its name only when it is
+                :func:`~fmanet_mm.video.writer.open_writer`. It appears when it is
                 complete.
-            scale (float, optional): See :meth:`restore_frames`.
-            start (Fraction | float, optional): Seconds at which to begin.
-            end (Fraction | float, optional): Seconds before which to end.
-            detect_scenes (bool): Whether to look for scene cuts, which no window of
-                frames then crosses.
-            folder_fps (Fraction | float): Frames per second of a folder.
-            pattern (str, optional): Which files of a folder are the frames, such as
-                ``'left_*.png'``.
-            limits (Limits, optional): Largest frames and longest video to accept.
-            filenames (Iterable[str], optional): Names of the images when a folder is
-                written, by default those of the folder that is read, as PNG, else
-                eight digits.
-            codec (str, optional): Of the video file.
-            crf (int, optional): Its quality, the smaller the better.
-            pixel_format (str, optional): Its pixel format.
-            resume (bool): Go on with a run that was broken off with ``keep_partial``.
-            keep_partial (bool): Whether to keep what is written if the run is broken
-                off, for ``resume``.
+            options (RestoreOptions): How to restore it.
             progress (Callable, optional): Called with the number of frames that are
-                written, and that of all or None, at the beginning and after each.
+                written, and that of all or None, first and after each frame.
 
         Returns:
-            RestoredVideo: What was written.
+            RestoredVideo: The output.
 
         Raises:
             FileNotFoundError: If there is no ``src``, or no image in it.
-            ValueError: If an argument is out of range, ``src`` cannot be read or
-                ``dst`` not be written.
-            EndedEarlyError: If ``src`` is damaged, after what comes before the damage
-                was restored and written.
+            ValueError: If an option is out of range, ``src`` cannot be read or ``dst``
+                not be written.
+            EndedEarlyError: If ``src`` is damaged, after the frames before the damage
+                were restored and written.
         """
-        self.check_scale(scale)
-        with open_frames(
-            src,
-            folder_fps,
-            keep_depth=True,
-            start=start,
-            end=end,
-            pattern=pattern,
-            limits=limits or Limits(),
-        ) as source:
-            frames = SoundFrames(source)
+        self.check_scale(options.scale)
+        report = progress or (lambda done, total: None)
+        with open_frames(src, replace(options.read, keep_depth=True)) as source:
+            frames = IntactFrames(source)
             with open_writer(
                 dst,
-                source.fps,
-                filenames or _filenames(source),
-                source=source,
-                codec=codec,
-                crf=crf,
-                pixel_format=pixel_format,
-                resume=resume,
-                keep_partial=keep_partial or resume,
-                job=self._settings | dict(scale=scale, detect_scenes=detect_scenes),
+                source.info.fps,
+                source=source.info,
+                options=options.write,
+                resume=replace(options.resume, settings=self._settings_of(options)),
             ) as writer:
-                report = progress or (lambda done, total: None)
-                report(writer.num_frames, source.num_frames)
-                shots = split_shots(frames) if detect_scenes else [frames]
-                for image, time in self._restore_shots(shots, scale, writer.num_frames):
+                report(writer.num_frames, source.info.num_frames)
+                shots = frames.shots(options.detect_scenes)
+                for image, time in self._restore_shots(
+                    shots, options.scale, writer.num_frames
+                ):
                     writer.write(image, time)
-                    report(writer.num_frames, source.num_frames)
+                    report(writer.num_frames, source.info.num_frames)
         restored = RestoredVideo(Path(dst), writer.num_frames)
         if frames.error is not None:
             raise EndedEarlyError(frames.error, restored) from frames.error
@@ -280,175 +230,58 @@ class VideoRestorer:
                 f'gives, got {scale}'
             )
 
+    def _settings_of(self, options: RestoreOptions) -> dict[str, Any]:
+        return self._settings | dict(
+            options.resume.settings,
+            scale=options.scale,
+            detect_scenes=options.detect_scenes,
+        )
+
     def _restore_shots(
         self, shots: Iterable[Iterable[TimedFrame]], scale: float | None, first: int
     ) -> Iterator[TimedFrame]:
         """Restore a video from its frame number ``first`` on.
 
         All frames are read, so that the shots are those of a run from the beginning,
-        but only the T // 2 before ``first`` are restored with the others, as their
-        context.
+        but only the context of ``first`` is restored with the frames after it.
         """
         numbers = count()
+        context = self.restorer.context
+        begin = 0 if context is None else first - context
         for shot in shots:
             numbered = zip(shot, numbers, strict=False)
-            yield from self._restore_shot(numbered, scale, first)
-
-    def _restore_shot(
-        self,
-        numbered: Iterable[tuple[TimedFrame, int]],
-        scale: float | None,
-        first: int,
-    ) -> Iterator[TimedFrame]:
-        begin = first - self.model.num_frames // 2
-        pending = deque()
-
-        def images() -> Iterator[np.ndarray]:
-            for frame, number in dropwhile(lambda pair: pair[1] < begin, numbered):
-                pending.append((frame.time, number))
-                yield frame.image
-
-        for image in self._restore_frames(images(), scale):
-            time, number = pending.popleft()
-            if number >= first:
-                yield TimedFrame(image, time)
+            needed = dropwhile(lambda pair: pair[1] < begin, numbered)
+            # The second iterator pairs every output with its frame.
+            inputs, frames = tee(needed)
+            images = (frame.image for frame, _ in inputs)
+            restored = self._restore_frames(images, scale)
+            for image, (frame, number) in zip(restored, frames, strict=True):
+                if number >= first:
+                    yield TimedFrame(image, frame.time)
 
     def _restore_frames(
-        self, frames: Iterable[np.ndarray], scale: float | None
+        self, images: Iterable[np.ndarray], scale: float | None
     ) -> Iterator[np.ndarray]:
-        pending = deque()
-
-        def tensors() -> Iterator[Tensor]:
-            for index, frame in enumerate(frames):
-                _check_image(frame, index)
-                pending.append(frame)
-                yield to_tensor(frame, self.device)
-
-        for restored in self._compute(self._restorer.restore(tensors())):
-            frame = pending.popleft()
+        images, originals = tee(_check_images(images))
+        tensors = (to_tensor(image, self.restorer.device) for image in images)
+        for restored, original in zip(
+            self.restorer.restore(tensors), originals, strict=True
+        ):
             if scale not in (None, self.scale):
-                restored = _shrink(restored, [scale * n for n in frame.shape[:2]])
-            yield to_image(restored, frame.dtype)
-
-    def _compute(self, results: Iterator[Tensor]) -> Iterator[Tensor]:
-        """Compute one result after the other under autocast, and only them."""
-        while True:
-            with self._autocast():
-                result = next(results, None)
-            if result is None:
-                return
-            yield result
-
-    def _autocast(self):
-        if self._autocast_dtype is None:
-            return nullcontext()
-        return torch.autocast(self.device.type, self._autocast_dtype)
+                size = (round(scale * n) for n in original.shape[:2])
+                restored = shrink(restored, *size)
+            yield to_image(restored, original.dtype)
 
 
-def load_model(
-    config: str | os.PathLike | Config | None, checkpoint: str | os.PathLike
-) -> FMANet:
-    """Build a network of stage 2 and load its weights.
-
-    Args:
-        config (str | PathLike | Config, optional): See :class:`VideoRestorer`.
-        checkpoint (str | PathLike): A checkpoint or a ``.safetensors`` file.
-
-    Returns:
-        FMANet: On the CPU, in evaluation mode.
-
-    Raises:
-        FileNotFoundError: If the config or the checkpoint is missing.
-        ValueError: If there is no config and the checkpoint does not describe its
-            network, if the two do not fit, or the model is of stage 1.
-    """
-    if config is None and Path(checkpoint).suffix == '.safetensors':
-        return load_safetensors_model(checkpoint)
-    if config is None:
-        raise ValueError(
-            f'{checkpoint} does not describe its network; name its config, such as '
-            'fmanet_stage2'
-        )
-    if not isinstance(config, Config):
-        config = Config.fromfile(find_config(config))
-    with DefaultScope.overwrite_default_scope(config.get('default_scope', 'mmagic')):
-        model = MODELS.build(config.model)
-    StreamingRestorer(model)  # refuses models that cannot restore
-    weights = load_state_dict_file(checkpoint)
-    try:
-        model.load_state_dict(weights)
-    except ValueError as error:
-        raise ValueError(f'{checkpoint}: {error}') from error
-    model.cfg = config
-    return model.eval()
+def _check_images(images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    for index, image in enumerate(images):
+        check_image(image, f'frame {index}')
+        yield image
 
 
-def find_config(config: str | os.PathLike) -> Path:
-    """Find a config file, by its path or as one of the project's by its name.
-
-    Raises:
-        FileNotFoundError: If there is no such file and no such name.
-    """
-    path = Path(config)
-    named = config_root() / f'{path.name.removesuffix(".py")}.py'
-    if path.is_file():
-        return path
-    if path.parent == Path() and named.is_file():
-        return named
-    raise FileNotFoundError(
-        f'there is no config {config}; check the path, or name one of '
-        + ', '.join(sorted(file.stem for file in config_root().glob('*_stage2*.py')))
-    )
-
-
-def _find_device(device: str | torch.device | None) -> torch.device:
-    has_gpu = torch.cuda.is_available()
-    try:
-        device = torch.device(device or ('cuda' if has_gpu else 'cpu'))
-    except RuntimeError as error:
-        raise ValueError(
-            f"there is no device {device!r}; use 'cpu', 'cuda' or 'cuda:1' ..."
-        ) from error
-    if device.type == 'cuda' and not has_gpu:
-        raise ValueError(f'there is no GPU for device {device}; use the device cpu')
-    return device
-
-
-def _find_autocast_dtype(dtype: str, device: torch.device) -> torch.dtype | None:
-    if dtype not in AUTOCAST_DTYPES:
-        raise ValueError(f'dtype must be one of {list(AUTOCAST_DTYPES)}, got {dtype!r}')
-    if dtype == 'fp16' and device.type == 'cpu':
-        raise ValueError('fp16 needs a GPU; use bf16 or fp32 on the CPU')
-    return AUTOCAST_DTYPES[dtype]
-
-
-def _digest(path: str | os.PathLike) -> str:
+def _checksum(path: str | PathLike) -> str:
+    digest = hashlib.sha256()
     with open(path, 'rb') as file:
-        return hashlib.file_digest(file, 'sha256').hexdigest()
-
-
-def _filenames(source: FrameReader) -> list[str] | None:
-    """Names as in the folder that is read; None: numbers."""
-    if isinstance(source, ImageFolderReader):
-        return [f'{stem}.png' for stem in source.stems]
-    return None
-
-
-def _check_image(frame: np.ndarray, index: int) -> None:
-    if (
-        frame.dtype not in (np.uint8, np.uint16)
-        or frame.ndim != 3
-        or frame.shape[2] != 3
-    ):
-        raise ValueError(
-            f'frame {index} must be (H, W, 3) of uint8 or uint16, got {frame.shape} '
-            f'of {frame.dtype}'
-        )
-
-
-def _shrink(frame: Tensor, size: Iterable[float]) -> Tensor:
-    """Shrink (3, H, W) to a height and a width, which are rounded."""
-    height, width = map(round, size)
-    image = frame.float().permute(1, 2, 0).cpu().numpy()
-    smaller = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
-    return torch.from_numpy(smaller).permute(2, 0, 1)
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,8 +1,8 @@
 """The baseline that everything is compared with."""
 
 import torch.nn.functional as F
-from mmengine.registry import MODELS
 from mmengine.model import BaseModule
+from mmengine.registry import MODELS
 from torch import Tensor
 
 

@@ -1,8 +1,8 @@
 """Restormer, which keeps the size of its image, for windows and upsampling."""
 
 import torch.nn.functional as F
-from mmengine.registry import MODELS
 from mmengine.model import BaseModule
+from mmengine.registry import MODELS
 from torch import Tensor
 
 from ..common.layers import build_part, conv3x3

@@ -6,8 +6,8 @@ then called for any rows of them, so that large frames can be computed on strips
 
 import torch
 import torch.nn.functional as F
-from mmengine.registry import MODELS
 from mmengine.model import BaseModule
+from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from ...ops import masked_warp, split_groups, warp_groups

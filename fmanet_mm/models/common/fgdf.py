@@ -6,8 +6,8 @@ around where the flow points to, so that small kernels cover large motion.
 
 import torch
 import torch.nn.functional as F
-from mmengine.registry import MODELS
 from mmengine.model import BaseModule
+from mmengine.registry import MODELS
 from torch import Tensor
 
 from ...ops import dynamic_filter, flow_warp

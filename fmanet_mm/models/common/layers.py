@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from mmengine.registry import MODELS
 from mmengine.model import BaseModule, Sequential
+from mmengine.registry import MODELS
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 

@@ -9,11 +9,11 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from mmengine.registry import MODELS
 from mmengine.model import BaseModule
+from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from ...ops import split_rows
+from ...ops import WHOLE_FRAMES, Strips
 from ...ops.precision import raised_precision
 from ...ops.strips import Strip
 from .layers import LeanModule, build_part
@@ -76,23 +76,24 @@ class GuidedChannelAttention(BaseModule):
         feature: Tensor,
         guide: Tensor,
         norm: Callable[[Tensor], Tensor] = nn.Identity(),  # noqa: B008
+        strips: Strips = WHOLE_FRAMES,
     ) -> Tensor:
         """Attention and output projection as one matrix over the channels.
 
-        The attention needs nothing of the pixels but sums over all of them; they are
-        added up strip by strip.
+        The attention only needs sums over all pixels, which add up strip by strip.
 
         Args:
             feature (Tensor): (N, C, H, W).
             guide (Tensor): (N, C, H, W).
             norm (Callable): Applied to the feature first.
+            strips (Strips): How the frame is cut.
 
         Returns:
             Tensor: (N, C, C), output channel by value channel.
         """
         sums = [
             self._pixel_sums(strip, feature, guide, norm)
-            for strip in split_rows(feature.size(-2), halo=1)
+            for strip in strips.split(feature.size(-2), halo=1)
         ]
         products, queries, keys = (sum(parts) for parts in zip(*sums, strict=True))
         project = self.project_out.weight.flatten(1)
@@ -155,38 +156,53 @@ class GatedFeedForward(BaseModule):
         return self.project_out(gate.mul_(self._hidden(x, 1)))
 
     def _hidden(self, x: Tensor, half: int) -> Tensor:
-        # Half of the channels of one array would be slow to compute with.
+        # Two convolutions, since chunking the result of one is slower.
         weights = self.project_in.weight, self.depthwise.weight
         return _conv_depthwise(x, *(weight.chunk(2)[half] for weight in weights))
 
 
 @MODELS.register_module()
-class AttentionHalf(LeanModule):
-    """Attention and feed-forward, each normalised before and added after.
+class GuidedAttention(LeanModule):
+    """Attention and feed-forward, each with a norm before it and a skip connection.
 
     Args:
         channels (int): C.
         num_heads (int): Attention heads.
         ffn_expansion (float): See :class:`GatedFeedForward`.
         norm_with_bias (bool): See :class:`ChannelLayerNorm`.
+        with_cp (bool): Whether to checkpoint in training.
     """
 
     def __init__(
-        self, channels: int, num_heads: int, ffn_expansion: float, norm_with_bias: bool
+        self,
+        channels: int,
+        num_heads: int,
+        ffn_expansion: float,
+        norm_with_bias: bool,
+        with_cp: bool = False,
     ) -> None:
-        super().__init__()
+        super().__init__(with_cp)
         self.attention_norm = ChannelLayerNorm(channels, norm_with_bias)
         self.attention = GuidedChannelAttention(channels, num_heads)
         self.ffn_norm = ChannelLayerNorm(channels, norm_with_bias)
         self.ffn = GatedFeedForward(channels, ffn_expansion)
 
-    def forward(self, feature: Tensor, guide: Tensor) -> Tensor:
+    def forward(
+        self, feature: Tensor, guide: Tensor, strips: Strips = WHOLE_FRAMES
+    ) -> Tensor:
         """Refine ``feature`` (N, C, H, W) as ``guide`` (N, C, H, W) asks."""
-        mixing = self.checkpointed(
-            self.attention.mixing, feature, guide, self.attention_norm
+        mixing = self.run_checkpointed(
+            lambda *inputs: self.attention.mixing(
+                *inputs, norm=self.attention_norm, strips=strips
+            ),
+            feature,
+            guide,
         )
         return self.run_local(
-            lambda feature: self._refine(feature, mixing), feature, halo=2
+            lambda feature: self._refine(feature, mixing),
+            feature,
+            halo=2,
+            strips=strips,
         )
 
     def _refine(self, feature: Tensor, mixing: Tensor) -> Tensor:
@@ -196,12 +212,14 @@ class AttentionHalf(LeanModule):
 
 
 @MODELS.register_module()
-class SelfAttentionHalf(AttentionHalf):
-    """:class:`AttentionHalf` whose queries come from the normalised feature, too."""
+class SelfAttention(GuidedAttention):
+    """:class:`GuidedAttention` whose queries come from the normalised feature, too."""
 
-    def forward(self, feature: Tensor, guide: Tensor) -> Tensor:
+    def forward(
+        self, feature: Tensor, guide: Tensor, strips: Strips = WHOLE_FRAMES
+    ) -> Tensor:
         """Refine ``feature`` (N, C, H, W); the guide is not used."""
-        return super().forward(feature, self.attention_norm(feature))
+        return super().forward(feature, self.attention_norm(feature), strips)
 
 
 class MultiAttentionBlock(BaseModule):
@@ -210,33 +228,40 @@ class MultiAttentionBlock(BaseModule):
 
     Args:
         channels (int): C.
-        halves (dict[str, dict]): Configs of the halves, such as
-            :class:`AttentionHalf`, by their guides: ``centre`` and, in NetR,
+        layers (dict[str, dict]): Configs of what refines the feature, such as
+            :class:`GuidedAttention`, by its guide: ``centre`` and, in NetR,
             ``degradation``.
+        with_cp (bool): Whether to checkpoint in training.
     """
 
-    def __init__(self, channels: int, halves: dict[str, dict]) -> None:
+    def __init__(
+        self, channels: int, layers: dict[str, dict], with_cp: bool = False
+    ) -> None:
         super().__init__()
+        # Released weights know the layers by this name.
         self.halves = nn.ModuleDict(
             {
-                guide: build_part(half, channels=channels)
-                for guide, half in halves.items()
+                guide: build_part(layer, channels=channels, with_cp=with_cp)
+                for guide, layer in layers.items()
             }
         )
 
-    def forward(self, feature: Tensor, **guides: Tensor) -> Tensor:
+    def forward(
+        self, feature: Tensor, strips: Strips = WHOLE_FRAMES, **guides: Tensor
+    ) -> Tensor:
         """Refine the feature.
 
         Args:
             feature (Tensor): (N, C, H, W).
+            strips (Strips): How the frame is cut.
             guides (Tensor): ``centre`` and, if degradation-aware, ``degradation``,
                 each (N, C, H, W).
 
         Returns:
             Tensor: (N, C, H, W).
         """
-        for name, half in self.halves.items():
-            feature = half(feature, guides[name])
+        for guide, layer in self.halves.items():
+            feature = layer(feature, guides[guide], strips)
         return feature
 
 

@@ -1,66 +1,72 @@
-"""FMANet, the model: two training stages, their losses, prediction."""
+"""FMANet, the models of both training stages."""
 
-from mmagic.models.base_models import BaseEditModel
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import torch
 from mmengine.registry import MODELS
-from mmagic.structures import DataSample
-from mmengine.model import BaseModel
-from torch import Tensor, nn
+from torch import Tensor
 
-from ...ops import fast_strips
-from ...utils.checkpoint import describe_misfit
-from ..common.layers import per_frame
+from ...ops import WHOLE_FRAMES, Strips
+from ...utils.motion import LearnedDegradation, most_moving_pixel
+from ..common.base_model import Targets, VSRDBModel
+from ..common.layers import build_part, per_frame
 from .net_d import Degradation
 from .net_r import Restoration
-from .refinement_net import RefinementNet
+from .refinement_net import RefinementNet, split_windows, stack_window
 
-STAGE_1_LOSSES = ('recon', 'hr_warp', 'flow', 'ta_d')
-STAGE_2_LOSSES = STAGE_1_LOSSES + ('restoration', 'lr_warp', 'ta_r')
+_ESTIMATION_STRIPS = Strips(64)
+"""Low enough for NetD alone to take less memory than restoring."""
+
+_KERNEL_SIZES = ('degradation_kernel_size', 'restoration_kernel_size')
+
+
+class EncodedFrame(NamedTuple):
+    """A frame and its features, which no other frame has influenced.
+
+    Attributes:
+        image (Tensor): Blurry LR frame, (1, 3, H, W).
+        features_d (list[Tensor]): NetD's features of all levels, each (1, C, H, W).
+        features_r (list[Tensor]): NetR's, likewise.
+    """
+
+    image: Tensor
+    features_d: list[Tensor]
+    features_r: list[Tensor]
 
 
 @MODELS.register_module()
-class FMANet(BaseEditModel):
-    """Joint video super-resolution and deblurring, FMA-Net (arXiv 2401.03707).
+class FMANetStage1(VSRDBModel):
+    """Stage 1 of FMA-Net: NetD learns to degrade (arXiv 2401.03707, Section 3.6).
 
-    Without ``net_r`` this is stage 1: NetD learns to reproduce the blurry LR centre
-    frame from the sharp HR frames. With it, stage 2: NetR restores the sharp HR
-    centre frame, and both nets are trained.
+    It reproduces the blurry LR centre frame from the sharp HR frames.
 
     Args:
-        net_d (dict): Config of :class:`NetD`.
-        net_r (dict, optional): Config of :class:`NetR`.
-        losses (dict, optional): Loss configs by term, each with its weight; a term
-            left out or None is not computed. Stage 1: ``recon``, ``hr_warp``,
-            ``flow`` and ``ta_d``; stage 2 adds ``restoration``, ``lr_warp`` and
-            ``ta_r`` (Section 3.6).
-        train_cfg (dict, optional): Kept for MMagic's interface; not used.
-        test_cfg (dict, optional): Kept for MMagic's interface; not used.
-        init_cfg (dict, optional): Initialisation config.
-        data_preprocessor (dict, optional): Config of a
-            :class:`VSRDBDataPreprocessor` that gives RGB in [0, 1].
+        architecture (dict, optional): Sizes that NetD and NetR share, see
+            :class:`RefinementNet`, and ``degradation_kernel_size`` (k_d) and
+            ``restoration_kernel_size`` (k_r).
+        net_d (dict, optional): Config of :class:`NetD`, as far as it differs.
+        losses (dict, optional): Loss configs; ``recon``, ``hr_warp``, ``flow`` and
+            ``ta_d``.
+        **base: Arguments of :class:`VSRDBModel`.
 
     Raises:
-        ValueError: If the nets do not fit each other, or a loss is unknown.
+        ValueError: If a size or a loss is not possible.
     """
+
+    loss_names = ('recon', 'hr_warp', 'flow', 'ta_d')
 
     def __init__(
         self,
-        net_d: dict,
-        net_r: dict | None = None,
+        architecture: dict | None = None,
+        net_d: dict | None = None,
         losses: dict | None = None,
-        train_cfg: dict | None = None,
-        test_cfg: dict | None = None,
-        init_cfg: dict | None = None,
-        data_preprocessor: dict | None = None,
+        **base,
     ) -> None:
-        # BaseEditModel's own __init__ builds one generator and one loss.
-        BaseModel.__init__(self, data_preprocessor, init_cfg)
-        self.train_cfg = train_cfg
-        self.test_cfg = test_cfg
-        self.net_d = MODELS.build(net_d)
-        self.net_r = MODELS.build(net_r) if net_r else None
-        if self.net_r is not None:
-            self._check_nets_fit()
-        self.losses = self._build_losses(losses or {})
+        super().__init__(losses, **base)
+        self.net_d = _build_net(
+            'NetD', net_d, architecture, kernel_size='degradation_kernel_size'
+        )
 
     @property
     def num_frames(self) -> int:
@@ -72,216 +78,348 @@ class FMANet(BaseEditModel):
         """Ratio of HR to LR size, s."""
         return self.net_d.scale
 
-    def forward_tensor(
-        self, inputs: Tensor, data_samples: DataSample | None = None
-    ) -> Tensor | Degradation:
-        """Run the nets on a window.
+    def forward_tensor(self, inputs: Tensor) -> Tensor:
+        """Estimate the motion of a window.
+
+        Args:
+            inputs (Tensor): Blurry LR frames, (N, T, 3, H, W), RGB in [0, 1].
+
+        Returns:
+            Tensor: Flow x, flow y (LR pixels, centre to frame) and mask logit,
+            (N, T, 3, H, W).
+
+        Raises:
+            ValueError: If ``inputs`` is not a window of T frames.
+        """
+        self.check_window(inputs)
+        strips = Strips.fastest(*inputs.shape[-2:], inputs.device)
+        return self.net_d.image_flow_mask(self.net_d(inputs, strips).flow_masks)
+
+    @torch.no_grad()
+    def estimate_degradation(self, window: Tensor) -> LearnedDegradation:
+        """Estimate motion, and the kernels of the pixel that moves most.
+
+        Args:
+            window (Tensor): Blurry LR frames, (T, 3, H, W), RGB in [0, 1].
+
+        Returns:
+            LearnedDegradation: Of the window's centre frame.
+        """
+        degradation = self.net_d(window.unsqueeze(0), _ESTIMATION_STRIPS)
+        flow = self.net_d.image_flow_mask(degradation.flow_masks)[0, :, :2]
+        pixel = most_moving_pixel(flow)
+        kernels = self.pixel_kernels(degradation, pixel)
+        return LearnedDegradation(flow, kernels, pixel)
+
+    def pixel_kernels(self, degradation: Degradation, pixel: tuple[int, int]) -> Tensor:
+        """Degradation kernels of one pixel.
+
+        Args:
+            degradation (Degradation): Of a window, N = 1.
+            pixel (tuple[int, int]): Its row and column.
+
+        Returns:
+            Tensor: (T, k_d, k_d), which sum to 1 over all frames.
+        """
+        y, x = pixel
+        # The kernel head sees two pixels far; the kernels of a whole frame are large.
+        top, left = max(y - 2, 0), max(x - 2, 0)
+        around = degradation.kernel_feature[..., top : y + 3, left : x + 3]
+        taps = self.net_d.kernels(around)[0, ..., y - top, x - left]
+        size = self.net_d.downsampling.kernel_size
+        return taps.flatten().softmax(0).view(-1, size, size)
+
+    def forward_train(self, inputs: Tensor, data_samples) -> dict[str, Tensor]:
+        """Compute the losses.
+
+        Args:
+            inputs (Tensor): Blurry LR frames, (N, T, 3, H, W), RGB in [0, 1].
+            data_samples (DataSample): ``gt_img``, sharp HR frames
+                (N, T, 3, sH, sW); for the temporal-anchor loss ``img_sharp``,
+                sharp LR frames (N, T, 3, H, W), both RGB in [0, 1]; for the flow
+                loss ``flow``, centre to frame, (N, T, 2, H, W), in LR pixels.
+
+        Returns:
+            dict[str, Tensor]: ``loss_<name>``, weighted, for each configured loss.
+
+        Raises:
+            ValueError: If a target is missing or does not fit the inputs.
+        """
+        targets = self.targets(inputs, data_samples)
+        degradation = self.net_d(inputs)
+        kernels = self.net_d.kernels(degradation.kernel_feature)
+        return self.compute_losses(
+            self.degradation_pairs(inputs, targets, degradation, kernels)
+        )
+
+    def forward_inference(self, inputs: Tensor, data_samples) -> dict[str, Tensor]:
+        """Degrade the sharp frames, for validation.
+
+        Args:
+            inputs (Tensor): Blurry LR frames, (N, T, 3, H, W), RGB in [0, 1].
+            data_samples (DataSample): ``gt_img``, the sharp HR frames
+                (N, T, 3, sH, sW), BGR in [0, 255].
+
+        Returns:
+            dict[str, Tensor]: ``pred_img``, the reproduced blurry LR centre frame, and
+            ``blurry_img``, its target, both (N, 3, H, W), RGB in [0, 1].
+        """
+        self.check_window(inputs)
+        sharp = self.data_preprocessor.construct(data_samples.gt_img)
+        strips = Strips.fastest(*inputs.shape[-2:], inputs.device)
+        degradation = self.net_d(inputs, strips)
+        kernels = self.net_d.kernels(degradation.kernel_feature)
+        flow_mask = self.net_d.image_flow_mask(degradation.flow_masks)
+        blurry, _ = self.net_d.degrade(sharp, flow_mask, kernels)
+        return dict(pred_img=blurry, blurry_img=_centre(inputs))
+
+    def degradation_pairs(
+        self,
+        inputs: Tensor,
+        targets: Targets,
+        degradation: Degradation,
+        kernels: Tensor,
+    ) -> dict[str, tuple[Tensor, Tensor]]:
+        """Pairs of prediction and target of NetD's losses (Eq. 8)."""
+        sharp = targets['gt_img']
+        flow_mask = self.net_d.image_flow_mask(degradation.flow_masks)
+        blurry, warped = self.net_d.degrade(sharp, flow_mask, kernels)
+        pairs = dict(
+            recon=(blurry, _centre(inputs)),
+            hr_warp=(warped, _centre(sharp).unsqueeze(1).expand_as(warped)),
+        )
+        if 'flow' in self.losses:
+            pairs['flow'] = flow_mask[:, :, :2], targets['flow']
+        if 'ta_d' in self.losses:
+            anchor = per_frame(self.net_d.anchor, degradation.feature)
+            pairs['ta_d'] = anchor, targets['img_sharp']
+        return pairs
+
+    def targets(self, inputs: Tensor, data_samples) -> Targets:
+        """Targets for some inputs, which are checked first."""
+        self.check_window(inputs)
+        n, t, _, height, width = inputs.shape
+        shapes = dict(
+            gt_img=(n, t, 3, self.scale * height, self.scale * width),
+            img_sharp=(n, t, 3, height, width),
+            flow=(n, t, 2, height, width),
+        )
+        return Targets(data_samples, shapes)
+
+    def check_window(self, inputs: Tensor) -> None:
+        """Raise a ValueError if ``inputs`` is not a window of T frames."""
+        if inputs.dim() != 5 or inputs.shape[1:3] != (self.num_frames, 3):
+            raise ValueError(
+                f'expected a window (N, {self.num_frames}, 3, H, W), '
+                f'got {tuple(inputs.shape)}; num_frames is set in the architecture'
+            )
+
+    def describe_weights(self, names: Iterable[str]) -> str:
+        """See :meth:`VSRDBModel.describe_weights`."""
+        names = list(names)
+        if any(name.startswith('net_r.') for name in names):
+            return 'the checkpoint is of stage 2, the config of stage 1'
+        return super().describe_weights(names)
+
+
+@MODELS.register_module()
+class FMANet(FMANetStage1):
+    """FMA-Net, stage 2: NetD and NetR restore video (arXiv 2401.03707).
+
+    NetR restores the sharp HR centre frame of a window; both nets are trained. For a
+    video, :meth:`encode` each frame once and :meth:`refine` each window.
+
+    Args:
+        architecture (dict, optional): See :class:`FMANetStage1`.
+        net_d (dict, optional): Config of :class:`NetD`, as far as it differs.
+        net_r (dict, optional): Config of :class:`NetR`, as far as it differs.
+        losses (dict, optional): Loss configs; those of stage 1, ``restoration``,
+            ``lr_warp`` and ``ta_r``.
+        **base: Arguments of :class:`VSRDBModel`.
+
+    Raises:
+        ValueError: If the nets do not fit each other, or a loss is unknown.
+    """
+
+    loss_names = FMANetStage1.loss_names + ('restoration', 'lr_warp', 'ta_r')
+
+    def __init__(
+        self,
+        architecture: dict | None = None,
+        net_d: dict | None = None,
+        net_r: dict | None = None,
+        losses: dict | None = None,
+        **base,
+    ) -> None:
+        super().__init__(architecture, net_d, losses, **base)
+        self.net_r = _build_net(
+            'NetR',
+            net_r,
+            architecture,
+            kernel_size='restoration_kernel_size',
+            degradation_kernel_size='degradation_kernel_size',
+        )
+        _check_nets_fit(self.net_d, self.net_r)
+
+    def encode(self, frame: Tensor, strips: Strips = WHOLE_FRAMES) -> EncodedFrame:
+        """Compute what does not depend on a frame's neighbours.
+
+        Args:
+            frame (Tensor): Blurry LR frame, (1, 3, H, W), RGB in [0, 1].
+            strips (Strips): How frames are cut.
+
+        Returns:
+            EncodedFrame: For :meth:`refine`, in every window that has the frame.
+        """
+        features_d = list(self.net_d.encode(frame, strips))
+        features_r = list(self.net_r.encode(frame, features_d[-1], strips))
+        return EncodedFrame(frame, features_d, features_r)
+
+    def refine(
+        self, window: Sequence[EncodedFrame], strips: Strips = WHOLE_FRAMES
+    ) -> Tensor:
+        """Restore the centre frame of a window.
+
+        Args:
+            window (Sequence[EncodedFrame]): T frames.
+            strips (Strips): How frames are cut.
+
+        Returns:
+            Tensor: Sharp HR frame, (1, 3, sH, sW), about [0, 1].
+        """
+        images, features_d, features_r = zip(*window, strict=True)
+        return self._restore(
+            torch.stack(images, dim=1),
+            stack_window(features_d),
+            stack_window(features_r),
+            strips,
+        )
+
+    def forward_tensor(self, inputs: Tensor) -> Tensor:
+        """Restore the centre frame of a window.
+
+        Args:
+            inputs (Tensor): Blurry LR frames, (N, T, 3, H, W), RGB in [0, 1].
+
+        Returns:
+            Tensor: Sharp HR frame, (N, 3, sH, sW), about [0, 1].
+
+        Raises:
+            ValueError: If ``inputs`` is not a window of T frames.
+        """
+        self.check_window(inputs)
+        strips = Strips.fastest(*inputs.shape[-2:], inputs.device)
+        frames = inputs.flatten(0, 1)
+        last = None
+
+        # Level by level, so that only one level of a window exists at a time.
+        def features_d() -> Iterable[Tensor]:
+            nonlocal last
+            for last in self.net_d.encode(frames, strips):
+                yield last
+
+        def features_r() -> Iterable[Tensor]:
+            yield from self.net_r.encode(frames, last, strips)
+
+        return self._restore(
+            inputs,
+            split_windows(features_d(), self.num_frames),
+            split_windows(features_r(), self.num_frames),
+            strips,
+        )
+
+    def forward_train(self, inputs: Tensor, data_samples) -> dict[str, Tensor]:
+        """Compute the losses; see :meth:`FMANetStage1.forward_train`."""
+        targets = self.targets(inputs, data_samples)
+        degradation = self.net_d(inputs)
+        kernels = self.net_d.kernels(degradation.kernel_feature)
+        pairs = self.degradation_pairs(inputs, targets, degradation, kernels)
+        restoration = self.net_r(inputs, degradation, kernels)
+        pairs |= self.restoration_pairs(inputs, targets, restoration)
+        return self.compute_losses(pairs)
+
+    def forward_inference(self, inputs: Tensor, data_samples) -> dict[str, Tensor]:
+        """Restore the centre frame, for validation and testing.
 
         Args:
             inputs (Tensor): Blurry LR frames, (N, T, 3, H, W), RGB in [0, 1].
             data_samples (DataSample, optional): Not used.
 
         Returns:
-            Tensor | Degradation: Stage 2: the sharp HR centre frame,
-            (N, 3, sH, sW), about [0, 1]. Stage 1: what NetD learned.
-
-        Raises:
-            ValueError: If ``inputs`` is not a window of T frames.
+            dict[str, Tensor]: ``pred_img``, (N, 3, sH, sW), RGB, about [0, 1].
         """
-        self._check_window(inputs)
-        with fast_strips(inputs):
-            degradation = self.net_d(inputs)
-            if self.net_r is None:
-                return degradation
-            return self.net_r(inputs, degradation).output
+        return dict(pred_img=self.forward_tensor(inputs))
 
-    def forward_inference(
-        self, inputs: Tensor, data_samples: DataSample | None = None
-    ) -> DataSample:
-        """Predict for validation and testing.
-
-        In stage 1, NetD's reconstruction of the blurry LR centre frame is the
-        prediction, and ``data_samples`` gets its target as ``blurry_img``.
-
-        Args:
-            inputs (Tensor): Blurry LR frames, (N, T, 3, H, W), RGB in [0, 1].
-            data_samples (DataSample, optional): In stage 1 with ``gt_img``, the
-                sharp HR frames (N, T, 3, sH, sW), BGR in [0, 255].
-
-        Returns:
-            DataSample: ``pred_img``, (N, 3, H', W'), BGR in [0, 255].
-        """
-        output = self.forward_tensor(inputs)
-        if self.net_r is None:
-            output = self._reconstruct(output, data_samples)
-            blurry = self._centre(inputs).clone()
-            blurry = self.data_preprocessor.destruct(blurry, data_samples)
-            data_samples.set_tensor_data(dict(blurry_img=blurry.cpu()))
-        prediction = self.data_preprocessor.destruct(output, data_samples)
-        return DataSample(pred_img=prediction.cpu())
-
-    def forward_train(
-        self, inputs: Tensor, data_samples: DataSample | None = None
-    ) -> dict[str, Tensor]:
-        """Compute the losses.
-
-        Args:
-            inputs (Tensor): Blurry LR frames, (N, T, 3, H, W), RGB in [0, 1].
-            data_samples (DataSample): ``gt_img``, sharp HR frames
-                (N, T, 3, sH, sW); for the temporal-anchor losses ``img_sharp``,
-                sharp LR frames (N, T, 3, H, W), both RGB in [0, 1]; for the flow
-                loss ``flow``, centre to frame, (N, T, 2, H, W), in LR pixels.
-
-        Returns:
-            dict[str, Tensor]: ``loss_<term>``, weighted, for each configured term.
-
-        Raises:
-            ValueError: If a target is missing or does not fit the inputs.
-        """
-        self._check_window(inputs)
-        targets = _Targets(data_samples, inputs, self.scale)
-        degradation = self.net_d(inputs)
-        pairs = self._degradation_pairs(inputs, targets, degradation)
-        if self.net_r is not None:
-            restoration = self.net_r(inputs, degradation)
-            pairs |= self._restoration_pairs(inputs, targets, restoration)
-        return {f'loss_{name}': self.losses[name](*pairs[name]) for name in self.losses}
-
-    def _degradation_pairs(
-        self, inputs: Tensor, targets: '_Targets', degradation: Degradation
+    def restoration_pairs(
+        self, inputs: Tensor, targets: Targets, restoration: Restoration
     ) -> dict[str, tuple[Tensor, Tensor]]:
-        """(prediction, target) of the stage-1 losses."""
-        sharp = targets['gt_img']
-        flow_mask = self.net_d.image_flow_mask(degradation.flow_masks)
-        blurry, warped = self.net_d.degrade(sharp, flow_mask, degradation.kernels)
-        pairs = dict(
-            recon=(blurry, self._centre(inputs)),
-            hr_warp=(warped, self._centre(sharp).unsqueeze(1).expand_as(warped)),
-        )
-        if 'flow' in self.losses:
-            pairs['flow'] = flow_mask[:, :, :2], targets['flow']
-        if 'ta_d' in self.losses:
-            anchor = self._anchor(self.net_d, degradation.feature)
-            pairs['ta_d'] = anchor, targets['img_sharp']
-        return pairs
-
-    def _restoration_pairs(
-        self, inputs: Tensor, targets: '_Targets', restoration: Restoration
-    ) -> dict[str, tuple[Tensor, Tensor]]:
-        """(prediction, target) of what stage 2 adds."""
+        """Pairs of prediction and target of NetR's losses (Eq. 11)."""
         warped = restoration.warped_frames
         pairs = dict(
-            restoration=(restoration.output, self._centre(targets['gt_img'])),
-            lr_warp=(warped, self._centre(inputs).unsqueeze(1).expand_as(warped)),
+            restoration=(restoration.output, _centre(targets['gt_img'])),
+            lr_warp=(warped, _centre(inputs).unsqueeze(1).expand_as(warped)),
         )
         if 'ta_r' in self.losses:
-            anchor = self._anchor(self.net_r, restoration.feature)
+            anchor = per_frame(self.net_r.anchor, restoration.feature)
             pairs['ta_r'] = anchor, targets['img_sharp']
         return pairs
 
-    def _reconstruct(
-        self, degradation: Degradation, data_samples: DataSample
+    def describe_weights(self, names: Iterable[str]) -> str:
+        """See :meth:`VSRDBModel.describe_weights`."""
+        names = list(names)
+        has_net_d = any(name.startswith('net_d.') for name in names)
+        if has_net_d and not any(name.startswith('net_r.') for name in names):
+            return (
+                'the checkpoint is of stage 1, the config of stage 2; to start stage 2 '
+                'from it, pass --stage1 to tools/train.py'
+            )
+        return VSRDBModel.describe_weights(self, names)
+
+    def _restore(
+        self,
+        frames: Tensor,
+        features_d: Iterable[Tensor],
+        features_r: Iterable[Tensor],
+        strips: Strips,
     ) -> Tensor:
-        sharp = self.data_preprocessor.construct(data_samples.gt_img)
-        flow_mask = self.net_d.image_flow_mask(degradation.flow_masks)
-        return self.net_d.degrade(sharp, flow_mask, degradation.kernels)[0]
-
-    @staticmethod
-    def _anchor(net: RefinementNet, feature: Tensor) -> Tensor:
-        return per_frame(net.anchor, feature)
-
-    def _centre(self, frames: Tensor) -> Tensor:
-        return frames[:, self.num_frames // 2]
-
-    def _build_losses(self, losses: dict) -> nn.ModuleDict:
-        known = STAGE_1_LOSSES if self.net_r is None else STAGE_2_LOSSES
-        unknown = sorted(name for name in losses if name not in known)
-        if unknown:
-            raise ValueError(
-                f'unknown loss {unknown} for stage {1 if self.net_r is None else 2}; '
-                f'there are {list(known)}'
-            )
-        return nn.ModuleDict(
-            {name: MODELS.build(cfg) for name, cfg in losses.items() if cfg}
+        """NetD, then NetR, on the features of a window's levels, (N, T, C, H, W)."""
+        _, flow_masks, kernel_feature = self.net_d.refine(features_d, strips)
+        kernels = self.net_r.embed_kernel_feature(
+            kernel_feature, self.net_d.kernel_head, strips
         )
+        del kernel_feature
+        restoration = self.net_r.refine(frames, features_r, flow_masks, kernels, strips)
+        return restoration.output
 
-    def _check_nets_fit(self) -> None:
-        net_d, net_r = self.net_d, self.net_r
-        for name, of_d, of_r in (
-            ('channels', net_d.channels, net_r.channels),
-            ('num_frames', net_d.num_frames, net_r.num_frames),
-            ('scale', net_d.scale, net_r.scale),
-            ('num_flows', net_d.num_flows, net_r.num_flows),
-            (
-                'degradation kernel size',
-                net_d.downsampling.kernel_size,
-                net_r.degradation_kernel_size,
-            ),
-        ):
-            if of_d != of_r:
-                raise ValueError(
-                    f'net_d and net_r must agree in {name}, '
-                    f'got {of_d} in net_d and {of_r} in net_r'
-                )
 
-    def _check_window(self, inputs: Tensor) -> None:
-        if inputs.dim() != 5 or inputs.shape[1:3] != (self.num_frames, 3):
+def _centre(frames: Tensor) -> Tensor:
+    return frames[:, frames.size(1) // 2]
+
+
+def _build_net(
+    kind: str, cfg: dict | None, architecture: dict | None, **kernel_sizes: str
+) -> RefinementNet:
+    """Build a net of the shared sizes, but for those that its own config overrides."""
+    shared = dict(architecture or {})
+    sizes = {name: shared.pop(name) for name in _KERNEL_SIZES if name in shared}
+    own = {name: sizes[key] for name, key in kernel_sizes.items() if key in sizes}
+    return build_part({'type': kind, **shared, **own, **(cfg or {})})
+
+
+def _check_nets_fit(net_d: RefinementNet, net_r: RefinementNet) -> None:
+    for name, of_d, of_r in (
+        ('channels', net_d.channels, net_r.channels),
+        ('num_frames', net_d.num_frames, net_r.num_frames),
+        ('scale', net_d.scale, net_r.scale),
+        ('num_flows', net_d.num_flows, net_r.num_flows),
+        (
+            'degradation kernel size',
+            net_d.downsampling.kernel_size,
+            net_r.degradation_kernel_size,
+        ),
+    ):
+        if of_d != of_r:
             raise ValueError(
-                f'expected a window (N, {self.num_frames}, 3, H, W), '
-                f'got {tuple(inputs.shape)}; num_frames is set in net_d and net_r'
+                f'net_d and net_r must agree in {name}, '
+                f'got {of_d} in net_d and {of_r} in net_r'
             )
-
-    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
-        """Refuse weights that do not fit, whoever loads them.
-
-        MMagic and MMEngine load with ``strict=False`` and only warn.
-        """
-        given = {
-            name.removeprefix(prefix): value
-            for name, value in state_dict.items()
-            if name.startswith(prefix)
-        }
-        misfit = describe_misfit(self.state_dict(), given)
-        if misfit:
-            raise ValueError(
-                f'the checkpoint does not fit this model: {misfit}. '
-                + self._stage_hint(given)
-            )
-        super()._load_from_state_dict(state_dict, prefix, *args)
-
-    def _stage_hint(self, given: dict) -> str:
-        given_stage = 2 if any(name.startswith('net_r.') for name in given) else 1
-        own_stage = 1 if self.net_r is None else 2
-        if given_stage == own_stage:
-            return 'Its config has other sizes; use the config it was trained with.'
-        return (
-            f'It is of stage {given_stage}, the config of stage {own_stage}. To start '
-            'stage 2 from stage 1, set model.net_d.init_cfg.checkpoint to it.'
-        )
-
-
-class _Targets:
-    """The targets of a batch, checked against the inputs as they are taken."""
-
-    def __init__(self, data_samples: DataSample, inputs: Tensor, scale: int) -> None:
-        self.data_samples = data_samples
-        n, t, _, height, width = inputs.shape
-        self.shapes = dict(
-            gt_img=(n, t, 3, scale * height, scale * width),
-            img_sharp=(n, t, 3, height, width),
-            flow=(n, t, 2, height, width),
-        )
-
-    def __getitem__(self, key: str) -> Tensor:
-        if self.data_samples is None or key not in self.data_samples:
-            raise ValueError(
-                f'the configured losses need {key!r} in the data samples; '
-                'load and pack it in the pipeline, or leave the loss out'
-            )
-        target = self.data_samples.get(key)
-        if tuple(target.shape) != self.shapes[key]:
-            raise ValueError(
-                f'{key!r} must be {self.shapes[key]} for these inputs and scale, '
-                f'got {tuple(target.shape)}'
-            )
-        return target

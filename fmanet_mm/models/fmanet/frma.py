@@ -1,14 +1,11 @@
 """Iterative feature refinement with multi-attention (FRMA), Fig. 3 of the paper."""
 
-from collections.abc import Callable
-from functools import partial
-
 import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from ...ops import frame_rows
+from ...ops import WHOLE_FRAMES, Strips, frame_rows
 from ...ops.precision import at_least_float32
 from ..common.layers import (
     FrameFusion,
@@ -66,9 +63,11 @@ class FRMABlock(LeanModule):
         has_warped (bool): Whether a warped feature comes in (all but each net's
             first).
         rdb (dict): ``growth_channels`` and ``num_layers`` of the dense blocks.
-        alignment (dict): Config of the alignment, see :mod:`.alignment`.
-        attention (dict): Configs of the halves of the multi-attention blocks by their
+        alignment (dict): Config of the alignment, see
+            :mod:`~fmanet_mm.models.common.alignment`.
+        attention (dict): Configs of the layers of the multi-attention blocks by their
             guides, see :class:`MultiAttentionBlock`.
+        with_cp (bool): Whether to checkpoint in training.
     """
 
     def __init__(
@@ -82,10 +81,11 @@ class FRMABlock(LeanModule):
         rdb: dict,
         alignment: dict,
         attention: dict[str, dict],
+        with_cp: bool = False,
     ) -> None:
-        super().__init__()
+        super().__init__(with_cp)
         flow_channels = 3 * num_flows
-        self.feature_rdb = ResidualDenseBlock(channels, **rdb)
+        self.feature_rdb = ResidualDenseBlock(channels, **rdb, with_cp=with_cp)
         self.flow_update = FlowMaskUpdate(
             channels, channels + (flow_channels if has_flow else 0), flow_channels
         )
@@ -98,13 +98,13 @@ class FRMABlock(LeanModule):
             self.kernel_fusion = FrameFusion(channels, num_frames)
         self.alignment = build_part(alignment, channels=channels, num_flows=num_flows)
         self.attention_blocks = nn.ModuleList(
-            MultiAttentionBlock(channels, attention)
+            MultiAttentionBlock(channels, attention, with_cp)
             for _ in range(num_attention_blocks)
         )
 
-    def encode(self, feature: Tensor) -> Tensor:
+    def encode(self, feature: Tensor, strips: Strips = WHOLE_FRAMES) -> Tensor:
         """Refine the feature of single frames, (N, C, H, W)."""
-        return self.feature_rdb(feature)
+        return self.feature_rdb(feature, strips)
 
     def refine(
         self,
@@ -113,6 +113,7 @@ class FRMABlock(LeanModule):
         flow_masks: Tensor | None,
         warped: Tensor | None,
         kernels: Tensor | None = None,
+        strips: Strips = WHOLE_FRAMES,
     ) -> tuple[Tensor, Tensor]:
         """Refine what belongs to a window.
 
@@ -124,61 +125,77 @@ class FRMABlock(LeanModule):
             warped (Tensor, optional): The window's feature so far, (N, C, H, W).
             kernels (Tensor, optional): Embedded degradation kernels,
                 (N, T, C, H, W).
+            strips (Strips): How the frames are cut.
 
         Returns:
             tuple[Tensor]: The new ``flow_masks`` and ``warped``.
         """
-        prepared = self.alignment.prepare(feature.flatten(0, 1))
-        rows = frame_rows(feature)
-        warp = partial(self._warp_frames, prepared, feature.dtype)
-        flow_masks = self._update_flow(feature, centre, flow_masks, warp, rows)
-        warped = self._update_warped(flow_masks, warped, warp, rows)
-        del prepared, warp
+        frames = _AlignedFrames(self.alignment, feature)
+        flow_masks = self._update_flow(frames, centre, flow_masks, strips)
+        warped = self._update_warped(frames, flow_masks, warped, strips)
+        del frames  # frees the largest arrays before the attention begins
         guides = dict(centre=centre)
         if self.degradation_aware:
             guides['degradation'] = self.run_local(
-                self._fuse_kernels, kernels, halo=len(self.kernel_rdb.layers)
+                self._fuse_kernels, kernels, halo=self.kernel_rdb.halo, strips=strips
             )
         for block in self.attention_blocks:
-            warped = block(warped, **guides)
+            warped = block(warped, strips, **guides)
         return flow_masks, warped
 
     def _update_flow(
         self,
-        feature: Tensor,
+        frames: '_AlignedFrames',
         centre: Tensor,
         flow_masks: Tensor | None,
-        warp: Callable[[Tensor, Tensor], Tensor],
-        rows: Tensor,
+        strips: Strips,
     ) -> Tensor:
+        """Correct the flow-mask pairs by how well they align the frames."""
+
+        def correct(flow_masks: Tensor, centre: Tensor, rows: Tensor) -> Tensor:
+            aligned = torch.cat((flow_masks, frames.align(flow_masks, rows)), dim=2)
+            return flow_masks + self.flow_update(centre, channels_last(aligned))
+
         if flow_masks is None:
-            return self.run_local(self.flow_update, centre, feature, halo=2)
-
-        def update(flow_masks: Tensor, centre: Tensor, rows: Tensor) -> Tensor:
-            frames = torch.cat((flow_masks, warp(flow_masks, rows)), dim=2)
-            return flow_masks + self.flow_update(centre, channels_last(frames))
-
-        return self.run_local(update, flow_masks, centre, rows, halo=2)
+            return self.run_local(
+                self.flow_update, centre, frames.feature, halo=2, strips=strips
+            )
+        return self.run_local(
+            correct, flow_masks, centre, frames.rows, halo=2, strips=strips
+        )
 
     def _update_warped(
         self,
+        frames: '_AlignedFrames',
         flow_masks: Tensor,
         warped: Tensor | None,
-        warp: Callable[[Tensor, Tensor], Tensor],
-        rows: Tensor,
+        strips: Strips,
     ) -> Tensor:
+        """Fuse the aligned frames and the window's feature so far."""
+
         def fuse(flow_masks: Tensor, rows: Tensor, *warped: Tensor) -> Tensor:
-            return self.warped_fusion(channels_last(warp(flow_masks, rows)), *warped)
+            aligned = frames.align(flow_masks, rows)
+            return self.warped_fusion(channels_last(aligned), *warped)
 
         carry = () if warped is None else (warped,)
-        return self.run_local(fuse, flow_masks, rows, *carry, halo=0)
+        return self.run_local(
+            fuse, flow_masks, frames.rows, *carry, halo=0, strips=strips
+        )
 
     def _fuse_kernels(self, kernels: Tensor) -> Tensor:
         return self.kernel_fusion(per_frame(self.kernel_rdb.compute, kernels))
 
-    def _warp_frames(
-        self, prepared: Tensor, dtype: torch.dtype, flow_masks: Tensor, rows: Tensor
-    ) -> Tensor:
-        """Warp all frames by their flow-mask pairs (N, T, 3n, H, W)."""
-        warped = self.alignment(prepared, flow_masks.flatten(0, 1), rows)
-        return warped.unflatten(0, flow_masks.shape[:2]).to(dtype)
+
+class _AlignedFrames:
+    """Aligns the features of a window, (N, T, C, H, W), to its centre frame."""
+
+    def __init__(self, alignment: nn.Module, feature: Tensor) -> None:
+        self.feature = feature
+        self.rows = frame_rows(feature)
+        self._alignment = alignment
+        self._prepared = alignment.prepare(feature.flatten(0, 1))
+
+    def align(self, flow_masks: Tensor, rows: Tensor) -> Tensor:
+        """Align some rows by their flow-mask pairs, (N, T, 3n, h, W)."""
+        aligned = self._alignment(self._prepared, flow_masks.flatten(0, 1), rows)
+        return aligned.unflatten(0, flow_masks.shape[:2]).to(self.feature.dtype)

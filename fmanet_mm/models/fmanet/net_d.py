@@ -1,39 +1,28 @@
 """NetD, the degradation learning network."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterable
+from typing import NamedTuple
 
 from mmengine.registry import MODELS
 from torch import Tensor
 
+from ...ops import WHOLE_FRAMES, Strips
 from ..common.layers import build_part, conv_pair, per_frame
-from .refinement_net import RefinementNet, split_window
+from .refinement_net import RefinementNet, split_windows
 
 
-@dataclass(frozen=True, eq=False)
-class Degradation:
-    """What NetD learns of a window.
+class Degradation(NamedTuple):
+    """Degradation that NetD estimates for a window.
 
     Attributes:
         feature (Tensor): Last per-frame features, (N, T, C, H, W).
         flow_masks (Tensor): Flow-mask pairs, (N, T, 3n, H, W).
-        kernel_feature (Tensor): What the kernels are made of, (N, T, C/T, H, W).
-        kernel_head (Callable): Makes kernels of it, frame by frame.
+        kernel_feature (Tensor): Input of :meth:`NetD.kernels`, (N, T, C/T, H, W).
     """
 
     feature: Tensor
     flow_masks: Tensor
     kernel_feature: Tensor
-    kernel_head: Callable[[Tensor], Tensor]
-
-    @cached_property
-    def kernels(self) -> Tensor:
-        """Degradation kernels before softmax, (N, T, k_d^2, H, W).
-
-        They are the largest array of all, so they are made when asked for.
-        """
-        return per_frame(self.kernel_head, self.kernel_feature)
 
 
 @MODELS.register_module()
@@ -43,7 +32,7 @@ class NetD(RefinementNet):
     Args:
         kernel_size (int): Degradation kernel size on the HR grid, k_d; scale plus
             an even number.
-        downsampling (dict, optional): What to degrade with instead of
+        downsampling (dict, optional): Degrades instead of
             :class:`FlowGuidedDynamicDownsampling`, such as
             ``dict(type='DynamicDownsampling')``.
         **refinement: Arguments of :class:`RefinementNet`, from ``channels`` to
@@ -68,20 +57,34 @@ class NetD(RefinementNet):
             scale=self.scale,
         )
 
-    def refine(self, features: Iterable[Tensor]) -> Degradation:
-        """Learn a window's degradation from its frames' features.
+    def refine(
+        self, features: Iterable[Tensor], strips: Strips = WHOLE_FRAMES
+    ) -> Degradation:
+        """Estimate a window's degradation from its frames' features.
 
         Args:
             features (Iterable[Tensor]): For each level of :meth:`encode` the
                 window's features, (N, T, C, H, W).
+            strips (Strips): How the frames are cut.
 
         Returns:
             Degradation: Of the window's centre frame.
         """
-        flow_masks, warped, feature = self._refine_blocks(features, flow_masks=None)
-        return Degradation(
-            feature, flow_masks, self._fold_frames(warped), self.kernel_head
+        flow_masks, warped, feature = self._refine_blocks(
+            features, flow_masks=None, strips=strips
         )
+        return Degradation(feature, flow_masks, self._fold_frames(warped))
+
+    def kernels(self, kernel_feature: Tensor) -> Tensor:
+        """Compute the degradation kernels, the largest array of all.
+
+        Args:
+            kernel_feature (Tensor): Of a :class:`Degradation`, (N, T, C/T, H, W).
+
+        Returns:
+            Tensor: Kernels before softmax, (N, T, k_d^2, H, W).
+        """
+        return per_frame(self.kernel_head, kernel_feature)
 
     def image_flow_mask(self, flow_masks: Tensor) -> Tensor:
         """The flow-mask pair for images.
@@ -95,17 +98,18 @@ class NetD(RefinementNet):
         """
         return per_frame(self.flow_head, flow_masks)
 
-    def forward(self, frames: Tensor) -> Degradation:
-        """Learn the degradation of a window.
+    def forward(self, frames: Tensor, strips: Strips = WHOLE_FRAMES) -> Degradation:
+        """Estimate the degradation of a window.
 
         Args:
             frames (Tensor): Blurry LR frames, (N, T, 3, H, W), [0, 1].
+            strips (Strips): How the frames are cut.
 
         Returns:
             Degradation: Of the window's centre frame.
         """
-        features = self._encode_levels(frames.flatten(0, 1))
-        return self.refine(split_window(features, self.num_frames))
+        features = self.encode(frames.flatten(0, 1), strips)
+        return self.refine(split_windows(features, self.num_frames), strips)
 
     def degrade(
         self, sharp: Tensor, image_flow_mask: Tensor, kernels: Tensor
@@ -115,7 +119,7 @@ class NetD(RefinementNet):
         Args:
             sharp (Tensor): Sharp HR frames, (N, T, 3, sH, sW), [0, 1].
             image_flow_mask (Tensor): :meth:`image_flow_mask`.
-            kernels (Tensor): Kernels of :class:`Degradation`.
+            kernels (Tensor): :meth:`kernels`.
 
         Returns:
             tuple[Tensor]: Blurry LR centre frame, (N, 3, H, W), and the warped and

@@ -1,15 +1,15 @@
 """NetR, the restoration network."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from mmengine.registry import MODELS
 from mmengine.model import BaseModule, Sequential
+from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from ...ops import masked_warp
+from ...ops import WHOLE_FRAMES, Strips, masked_warp
 from ..common.layers import (
     TemporalConv,
     activate,
@@ -21,19 +21,16 @@ from ..common.layers import (
     temporal_conv,
 )
 from .net_d import Degradation
-from .refinement_net import RefinementNet, split_window
+from .refinement_net import RefinementNet, split_windows
 
 _SHUFFLE_FACTORS = {1: (), 2: (2,), 3: (3,), 4: (2, 2)}
-
-_HEAD_HALO = 3
-"""LR rows around its own that a row of the high-frequency image depends on."""
 
 _HEAD_ROWS = 64
 """LR rows of which kernels and high-resolution features are held at a time."""
 
 
 class Restoration(NamedTuple):
-    """What NetR makes of a window.
+    """Restored centre frame of a window.
 
     Attributes:
         output (Tensor): Restored centre frame, (N, 3, sH, sW), about [0, 1].
@@ -48,12 +45,17 @@ class Restoration(NamedTuple):
 
 
 class HighFrequencyHead(BaseModule):
-    """Makes the high-frequency image by pixel shuffles.
+    """Predicts the high-frequency image, upsampled by pixel shuffles.
 
     Args:
         channels (int): C.
         scale (int): 1, 2, 3 or 4; 4 takes two steps of 2.
+
+    Attributes:
+        halo (int): LR rows around its own that an output row depends on.
     """
+
+    halo = 3
 
     def __init__(self, channels: int, scale: int) -> None:
         super().__init__()
@@ -79,7 +81,12 @@ class KernelEmbedding(BaseModule):
     Args:
         kernel_size (int): Degradation kernel size, k_d.
         channels (int): C.
+
+    Attributes:
+        halo (int): Rows around its own that an output row depends on.
     """
+
+    halo = 2
 
     def __init__(self, kernel_size: int, channels: int) -> None:
         super().__init__()
@@ -91,41 +98,53 @@ class KernelEmbedding(BaseModule):
         """Map (N, T, k_d^2, H, W) to (N, T, C, H, W)."""
         return self.conv_out(activate(self.conv_in(kernels)))
 
-    def after(self, kernel_head: Sequential) -> Callable[[Tensor], Tensor]:
-        """:meth:`forward` after ``kernel_head``, with no large kernels in between.
 
-        The last convolution of the head and the first one here are one of 5x5
-        pixels, which for the published network takes less than half of the
-        operations. Only at the frame's borders, where the kernels are padded with
-        zeros, the two are not the same.
+class ComposedKernelEmbedding:
+    """A :class:`KernelEmbedding` after NetD's kernel head, without large kernels.
 
-        Args:
-            kernel_head (Sequential): conv3x3, LeakyReLU, conv3x3.
+    The last convolution of the head and the first one of the embedding are one of 5x5
+    pixels, which for the published network takes less than half of the operations.
+    Only at the frame's borders, where the kernels are padded with zeros, do the two
+    differ; the borders are computed apart.
 
-        Returns:
-            Callable: Maps what the head reads, (N, T, C', H, W), to (N, T, C, H, W).
-        """
-        conv_first, activation, conv_last = kernel_head
-        apart = conv_last.weight.numel() + self.conv_in.weight.numel()
-        composed = self.channels * conv_last.in_channels * 3 * 5 * 5
-        if apart <= composed:
-            return lambda feature: self(per_frame(kernel_head, feature))
-        weight = compose_convs(conv_last.weight, self.conv_in.weight)
+    Args:
+        kernel_head (Sequential): conv3x3, LeakyReLU, conv3x3.
+        embedding (KernelEmbedding): What follows.
 
-        def embed(feature: Tensor) -> Tensor:
-            hidden = per_frame(lambda x: activation(conv_first(x)), feature)
-            embedded = temporal_conv(hidden, weight.to(hidden.dtype))
-            for dim in (-2, -1):
-                size = hidden.size(dim)
-                width = min(size, 3)
-                for begin, border in ((0, 0), (size - width, size - 1)):
-                    band = hidden.narrow(dim, begin, width)
-                    exact = self.conv_in(per_frame(conv_last, band))
-                    exact = exact.narrow(dim, border - begin, 1)
-                    embedded.narrow(dim, border, 1).copy_(exact)
-            return self.conv_out(activate(embedded))
+    Attributes:
+        halo (int): Rows around its own that an output row depends on.
+    """
 
-        return embed
+    halo = 4
+
+    def __init__(self, kernel_head: Sequential, embedding: KernelEmbedding) -> None:
+        self.kernel_head = kernel_head
+        self.embedding = embedding
+        conv_last, conv_in = kernel_head[-1], embedding.conv_in
+        apart = conv_last.weight.numel() + conv_in.weight.numel()
+        composed = embedding.channels * conv_last.in_channels * 3 * 5 * 5
+        self.weight = None
+        if composed < apart:
+            self.weight = compose_convs(conv_last.weight, conv_in.weight)
+
+    def __call__(self, feature: Tensor) -> Tensor:
+        """Map the head's input (N, T, C', H, W) to (N, T, C, H, W)."""
+        if self.weight is None:
+            return self.embedding(per_frame(self.kernel_head, feature))
+        hidden = per_frame(self.kernel_head[:-1], feature)
+        embedded = temporal_conv(hidden, self.weight.to(hidden.dtype))
+        for dim in (-2, -1):
+            self._correct_borders(hidden, embedded, dim)
+        return self.embedding.conv_out(activate(embedded))
+
+    def _correct_borders(self, hidden: Tensor, embedded: Tensor, dim: int) -> None:
+        size = hidden.size(dim)
+        width = min(size, 3)
+        for begin, border in ((0, 0), (size - width, size - 1)):
+            band = hidden.narrow(dim, begin, width)
+            exact = self.embedding.conv_in(per_frame(self.kernel_head[-1], band))
+            exact = exact.narrow(dim, border - begin, 1)
+            embedded.narrow(dim, border, 1).copy_(exact)
 
 
 @MODELS.register_module()
@@ -135,12 +154,11 @@ class NetR(RefinementNet):
     Args:
         kernel_size (int): Restoration kernel size on the LR grid, k_r; odd.
         degradation_kernel_size (int): NetD's kernel size, k_d.
-        upsampling (dict, optional): What to filter with instead of
+        upsampling (dict, optional): Filters instead of
             :class:`FlowGuidedDynamicUpsampling`, such as
             ``dict(type='DynamicUpsampling')``.
-        degradation_attention (dict, optional): What to refine with instead of
-            attention that the degradation guides, such as
-            ``dict(type='ModulationHalf')``.
+        degradation_attention (dict, optional): Refines instead of attention guided by
+            the degradation, such as ``dict(type='GuidedModulation')``.
         **refinement: Arguments of :class:`RefinementNet`, from ``channels`` to
             ``num_dense_layers``, and ``init_cfg``.
 
@@ -162,7 +180,7 @@ class NetR(RefinementNet):
             3 + channels,
             channels=channels,
             is_first=False,
-            degradation_attention=degradation_attention or dict(type='AttentionHalf'),
+            degradation_attention=degradation_attention or dict(type='GuidedAttention'),
             **refinement,
         )
         flow_channels = 3 * self.num_flows
@@ -181,24 +199,59 @@ class NetR(RefinementNet):
             scale=self.scale,
         )
 
-    def encode(self, frames: Tensor, feature: Tensor) -> list[Tensor]:
-        """Features of all levels of single frames.
+    def encode(
+        self, frames: Tensor, feature: Tensor, strips: Strips = WHOLE_FRAMES
+    ) -> Iterator[Tensor]:
+        """Compute the features of single frames, level by level.
 
         Args:
             frames (Tensor): Blurry LR frames, (N, 3, H, W), [0, 1].
             feature (Tensor): NetD's last feature of the same frames, (N, C, H, W).
+            strips (Strips): How the frames are cut.
 
         Returns:
-            list[Tensor]: M + 1 features of (N, C, H, W).
+            Iterator[Tensor]: (N, C, H, W), M + 1 times.
         """
-        return list(self._encode_levels(frames, feature))
-
-    def _encode_levels(self, frames: Tensor, feature: Tensor) -> Iterator[Tensor]:
         inputs = torch.cat((frames.to(feature.dtype), feature), dim=1)
-        return super()._encode_levels(inputs)
+        return super().encode(inputs, strips)
+
+    def embed_kernels(self, kernels: Tensor) -> Tensor:
+        """Embed degradation kernels.
+
+        Args:
+            kernels (Tensor): :meth:`NetD.kernels`, (N, T, k_d^2, H, W).
+
+        Returns:
+            Tensor: (N, T, C, H, W).
+        """
+        return self.run_checkpointed(self.kernel_embedding, kernels)
+
+    def embed_kernel_feature(
+        self,
+        kernel_feature: Tensor,
+        kernel_head: Sequential,
+        strips: Strips = WHOLE_FRAMES,
+    ) -> Tensor:
+        """Embed degradation kernels that are never computed as such.
+
+        Args:
+            kernel_feature (Tensor): Of a :class:`Degradation`, (N, T, C/T, H, W).
+            kernel_head (Sequential): NetD's.
+            strips (Strips): How the frames are cut.
+
+        Returns:
+            Tensor: (N, T, C, H, W).
+        """
+        embed = ComposedKernelEmbedding(kernel_head, self.kernel_embedding)
+        return self.run_local(embed, kernel_feature, halo=embed.halo, strips=strips)
 
     def refine(
-        self, frames: Tensor, features: Iterable[Tensor], degradation: Degradation
+        self,
+        frames: Tensor,
+        features: Iterable[Tensor],
+        flow_masks: Tensor,
+        kernels: Tensor,
+        strips: Strips = WHOLE_FRAMES,
     ) -> Restoration:
         """Restore a window's centre frame.
 
@@ -206,48 +259,49 @@ class NetR(RefinementNet):
             frames (Tensor): Blurry LR frames, (N, T, 3, H, W), [0, 1].
             features (Iterable[Tensor]): For each level of :meth:`encode` the
                 window's features, (N, T, C, H, W).
-            degradation (Degradation): What NetD learned of the window.
+            flow_masks (Tensor): NetD's flow-mask pairs, (N, T, 3n, H, W).
+            kernels (Tensor): Embedded degradation kernels, (N, T, C, H, W).
+            strips (Strips): How the frames are cut.
 
         Returns:
             Restoration: Of the window's centre frame.
         """
+        flow_masks = per_frame(self.flow_embedding, flow_masks)
         flow_masks, warped, feature = self._refine_blocks(
-            features,
-            per_frame(self.flow_embedding, degradation.flow_masks),
-            self._embed_kernels(degradation),
+            features, flow_masks, kernels, strips
         )
         warped_frames = self._warp_images(frames, flow_masks)
         output = self.run_local(
             self._make_image,
             warped,
             warped_frames if self.upsampling.flow_guided else frames,
-            halo=max(_HEAD_HALO, self.upsampling.kernel_size // 2),
+            halo=max(self.high_frequency_head.halo, self.upsampling.kernel_size // 2),
+            strips=strips,
             scale=self.scale,
             max_rows=_HEAD_ROWS,
         )
         return Restoration(output, warped_frames, feature)
 
-    def forward(self, frames: Tensor, degradation: Degradation) -> Restoration:
+    def forward(
+        self, frames: Tensor, degradation: Degradation, kernels: Tensor
+    ) -> Restoration:
         """Restore the centre frame of a window.
 
         Args:
             frames (Tensor): Blurry LR frames, (N, T, 3, H, W), [0, 1].
-            degradation (Degradation): :class:`NetD`'s output for them.
+            degradation (Degradation): NetD's estimate for them.
+            kernels (Tensor): :meth:`NetD.kernels` of it, (N, T, k_d^2, H, W).
 
         Returns:
             Restoration: Of the window's centre frame.
         """
-        features = self._encode_levels(
-            frames.flatten(0, 1), degradation.feature.flatten(0, 1)
+        features = self.encode(frames.flatten(0, 1), degradation.feature.flatten(0, 1))
+        return self.refine(
+            frames,
+            split_windows(features, self.num_frames),
+            degradation.flow_masks,
+            self.embed_kernels(kernels),
         )
-        return self.refine(frames, split_window(features, self.num_frames), degradation)
-
-    def _embed_kernels(self, degradation: Degradation) -> Tensor:
-        if torch.is_grad_enabled():
-            return self.run_local(self.kernel_embedding, degradation.kernels, halo=2)
-
-        embed = self.kernel_embedding.after(degradation.kernel_head)
-        return self.run_local(embed, degradation.kernel_feature, halo=4)
 
     def _make_image(self, warped: Tensor, frames: Tensor) -> Tensor:
         kernels = per_frame(self.kernel_head, self._fold_frames(warped))

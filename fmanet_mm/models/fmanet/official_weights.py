@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from os import PathLike
 
 import torch
-from mmengine.registry import MODELS
 from mmengine.config import Config
+from mmengine.registry import MODELS
 from torch import Tensor
 
 from ...utils.checkpoint import load_checkpoint_file, save_checkpoint_file

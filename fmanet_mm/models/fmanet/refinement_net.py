@@ -5,17 +5,18 @@ from collections.abc import Iterable, Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from .frma import FRMABlock
+from ...ops import WHOLE_FRAMES, Strips
 from ..common.layers import LeanModule, channels_last, conv_pair
 from ..common.rdb import FeatureExtractor
+from .frma import FRMABlock
 
 
 class RefinementNet(LeanModule):
     """A feature extractor and M FRMA blocks.
 
-    The features of all levels depend on one frame each, so :meth:`encode` takes
-    single frames and a video needs it once a frame; what belongs to a window is
-    computed from them by a subclass' ``refine``.
+    The features of all levels depend on one frame each, so a video needs
+    :meth:`encode` once a frame. A subclass' ``refine`` computes from them what
+    belongs to a window.
 
     Args:
         in_channels (int): Channels of what is encoded.
@@ -37,7 +38,7 @@ class RefinementNet(LeanModule):
         alignment (dict, optional): What to align frames with instead of
             :class:`MultiFlowWarp`, such as ``dict(type='DeformableAlignment')``.
         centre_attention (dict, optional): What to refine with instead of attention to
-            the centre frame, such as ``dict(type='SelfAttentionHalf')``.
+            the centre frame, such as ``dict(type='SelfAttention')``.
         is_first (bool): Whether this net is the first to estimate flow (NetD).
         degradation_attention (dict, optional): What the degradation kernels guide
             (NetR).
@@ -70,7 +71,7 @@ class RefinementNet(LeanModule):
         degradation_attention: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
-        super().__init__(init_cfg)
+        super().__init__(with_cp, init_cfg)
         if num_frames < 1 or num_frames % 2 == 0:
             raise ValueError(f'num_frames must be odd and positive, got {num_frames}')
         if scale not in (1, 2, 3, 4):
@@ -90,7 +91,7 @@ class RefinementNet(LeanModule):
         self.scale = scale
         self.num_flows = num_flows
         rdb = dict(growth_channels=growth_channels, num_layers=num_dense_layers)
-        attention = dict(centre=centre_attention or dict(type='AttentionHalf'))
+        attention = dict(centre=centre_attention or dict(type='GuidedAttention'))
         if degradation_attention:
             attention['degradation'] = degradation_attention
         attention = {
@@ -98,11 +99,13 @@ class RefinementNet(LeanModule):
                 num_heads=num_heads,
                 ffn_expansion=ffn_expansion,
                 norm_with_bias=norm_with_bias,
-                **half,
+                **layer,
             )
-            for guide, half in attention.items()
+            for guide, layer in attention.items()
         }
-        self.extractor = FeatureExtractor(in_channels, channels, num_rdbs, **rdb)
+        self.extractor = FeatureExtractor(
+            in_channels, channels, num_rdbs, **rdb, with_cp=with_cp
+        )
         self.blocks = nn.ModuleList(
             FRMABlock(
                 channels,
@@ -114,38 +117,32 @@ class RefinementNet(LeanModule):
                 rdb=rdb,
                 alignment=alignment or dict(type='MultiFlowWarp'),
                 attention=attention,
+                with_cp=with_cp,
             )
             for i in range(num_blocks)
         )
         self.anchor_head = conv_pair(channels, channels, 3)
-        self.with_cp = with_cp
-        for module in (*self.extractor.modules(), *self.blocks.modules()):
-            if isinstance(module, LeanModule):
-                module.with_cp = with_cp
 
     @property
     def num_levels(self) -> int:
         """Features that :meth:`encode` gives of a frame, M + 1."""
         return len(self.blocks) + 1
 
-    def encode(self, frames: Tensor) -> list[Tensor]:
-        """Features of all levels of single frames.
+    def encode(self, inputs: Tensor, strips: Strips = WHOLE_FRAMES) -> Iterator[Tensor]:
+        """Compute the features of single frames, level by level.
 
         Args:
-            frames (Tensor): (N, C_in, H, W).
+            inputs (Tensor): (N, C_in, H, W).
+            strips (Strips): How the frames are cut.
 
-        Returns:
-            list[Tensor]: M + 1 features of (N, C, H, W): the initial one and one for
-            each FRMA block.
+        Yields:
+            Tensor: (N, C, H, W), M + 1 times: the initial feature, and one for each
+            FRMA block.
         """
-        return list(self._encode_levels(frames))
-
-    def _encode_levels(self, frames: Tensor) -> Iterator[Tensor]:
-        """:meth:`encode` level by level, so that none need be kept."""
-        feature = self.extractor(channels_last(frames))
+        feature = self.extractor(channels_last(inputs), strips)
         yield feature
         for block in self.blocks:
-            feature = block.encode(feature)
+            feature = block.encode(feature, strips)
             yield feature
 
     def anchor(self, feature: Tensor) -> Tensor:
@@ -157,13 +154,14 @@ class RefinementNet(LeanModule):
         Returns:
             Tensor: (N, 3, H, W); training holds it to the sharp LR frame.
         """
-        return self.run_local(self.anchor_head, channels_last(feature), halo=2)
+        return self.run_checkpointed(self.anchor_head, channels_last(feature))
 
     def _refine_blocks(
         self,
         features: Iterable[Tensor],
         flow_masks: Tensor | None,
         kernels: Tensor | None = None,
+        strips: Strips = WHOLE_FRAMES,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Run all FRMA blocks over a window's features, each (N, T, C, H, W).
 
@@ -174,10 +172,10 @@ class RefinementNet(LeanModule):
         centre = next(features)[:, self.num_frames // 2].clone()
         warped = None
         for block in self.blocks:
-            feature = None  # lets go of one level before the next is put together
+            feature = None  # releases one level before the next is stacked
             feature = next(features)
             flow_masks, warped = block.refine(
-                feature, centre, flow_masks, warped, kernels
+                feature, centre, flow_masks, warped, kernels, strips
             )
         return flow_masks, warped, feature
 
@@ -186,16 +184,16 @@ class RefinementNet(LeanModule):
         return channels_last(warped.unflatten(1, (-1, self.num_frames)).transpose(1, 2))
 
 
-def split_window(features: Iterable[Tensor], num_frames: int) -> Iterator[Tensor]:
+def split_windows(features: Iterable[Tensor], num_frames: int) -> Iterator[Tensor]:
     """(N*T, C, H, W) -> (N, T, C, H, W) for every level."""
     return (feature.unflatten(0, (-1, num_frames)) for feature in features)
 
 
-def stack_window(features: Sequence[list[Tensor]]) -> Iterator[Tensor]:
-    """Put features of single frames together for ``refine``, level by level.
+def stack_window(features: Sequence[Sequence[Tensor]]) -> Iterator[Tensor]:
+    """Stack the features of single frames for ``refine``, level by level.
 
     Args:
-        features (Sequence[list[Tensor]]): Each frame's features of all levels,
+        features (Sequence[Sequence[Tensor]]): Each frame's features of all levels,
             (N, C, H, W).
 
     Yields:

@@ -8,7 +8,7 @@ from torch import Tensor
 def dynamic_filter_reference(
     x: Tensor, weight: Tensor, kernel_size: int, stride: int = 1
 ) -> Tensor:
-    """The formula written down with ``unfold``; see :mod:`~fmanet_mm.ops.dynamic_filter`."""
+    """The formula with ``unfold``; see :mod:`~fmanet_mm.ops.dynamic_filter`."""
     check_shapes(x, weight, kernel_size, stride)
     n, t, _, height, width = weight.shape[:3] + weight.shape[4:]
     patches = F.unfold(x.flatten(0, 1), kernel_size, stride=stride)

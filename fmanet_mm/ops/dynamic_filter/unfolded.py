@@ -4,9 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def filter_unfolded(
-    x: Tensor, weight: Tensor, kernel_size: int, stride: int
-) -> Tensor:
+def filter_unfolded(x: Tensor, weight: Tensor, kernel_size: int, stride: int) -> Tensor:
     """Multiply two small matrices, G x k*k and k*k x C, for each frame and pixel."""
     out = 0
     for frame, filters in zip(x.unbind(1), weight.unbind(1), strict=True):

@@ -1,4 +1,4 @@
-"""Pictures of what the networks hold inside: kernels, flows, features."""
+"""Plots of the insides of the networks: kernels, flows, features."""
 
 from os import PathLike
 
@@ -6,27 +6,26 @@ import matplotlib.pyplot as plt
 import torch
 from torch import Tensor
 
-from ..models.fmanet.fmanet import FMANet
-from .panels import (
-    degradation_taps,
+from ...utils.motion import most_moving_pixel
+from ...visualization.panels import (
     frame_name,
-    most_moving_pixel,
     save_figure,
     show_flow,
     show_image,
     show_map,
 )
+from .fmanet import FMANet, FMANetStage1
 
 
 @torch.no_grad()
-def draw_kernels(model: FMANet, window: Tensor, path: str | PathLike) -> None:
-    """Draw degradation kernels of three pixels, as Fig. 5 of the paper does.
+def plot_kernels(model: FMANetStage1, window: Tensor, path: str | PathLike) -> None:
+    """Plot degradation kernels of three pixels, as Fig. 5 of the paper does.
 
     The pixels are those of the longest, the middle and the shortest learned flow. The
     kernels of a pixel are on one scale, whose end is the largest tap.
 
     Args:
-        model (FMANet): Of either stage, in eval mode.
+        model (FMANetStage1): Of either stage, in evaluation mode.
         window (Tensor): Blurry LR frames, (T, 3, H, W), RGB in [0, 1].
         path (str | PathLike): Image file to write.
     """
@@ -43,7 +42,7 @@ def draw_kernels(model: FMANet, window: Tensor, path: str | PathLike) -> None:
         moved = flow[:, :, pixel[0], pixel[1]].norm(dim=1).max().item()
         show_image(row[0], _centre(window), f'moves {moved:.1f} px')
         row[0].plot(pixel[1], pixel[0], marker='+', color='lime', markersize=14)
-        taps = degradation_taps(degradation, pixel)
+        taps = model.pixel_kernels(degradation, pixel)
         for t, (axis, kernel) in enumerate(zip(row[1:], taps, strict=True)):
             share = f'{100 * kernel.sum().item():.0f} %'
             name = frame_name(t, len(window))
@@ -52,19 +51,19 @@ def draw_kernels(model: FMANet, window: Tensor, path: str | PathLike) -> None:
 
 
 @torch.no_grad()
-def draw_flows(
-    model: FMANet,
+def plot_flows(
+    model: FMANetStage1,
     window: Tensor,
     path: str | PathLike,
     true_flow: Tensor | None = None,
 ) -> None:
-    """Draw the learned flows of images and of features, as Fig. 6 of the paper does.
+    """Plot the learned flows of images and of features, as Fig. 6 of the paper does.
 
     A row a frame but the centre one: the frame, the true flow if there is one, the flow
     and the mask that NetD warps images by, and the n flows it warps features by last.
 
     Args:
-        model (FMANet): Of either stage, in eval mode.
+        model (FMANetStage1): Of either stage, in evaluation mode.
         window (Tensor): Blurry LR frames, (T, 3, H, W), RGB in [0, 1].
         path (str | PathLike): Image file to write.
         true_flow (Tensor, optional): From the centre frame to each, (T, 2, H, W).
@@ -95,16 +94,16 @@ def draw_flows(
 
 
 @torch.no_grad()
-def draw_features(
-    models: dict[str, FMANet], window: Tensor, path: str | PathLike
+def plot_features(
+    models: dict[str, FMANetStage1], window: Tensor, path: str | PathLike
 ) -> None:
-    """Draw the centre frame's features block by block, as Fig. 7 of the paper does.
+    """Plot the centre frame's features block by block, as Fig. 7 of the paper does.
 
     A row a network and model, a column a block; a pixel is the mean magnitude of its
     channels, each map on a scale of its own, whose end is its largest.
 
     Args:
-        models (dict[str, FMANet]): By the name to write, in eval mode, such as one
+        models (dict[str, FMANetStage1]): By the name to write, in eval mode, such as one
             trained with the temporal anchor and one without.
         window (Tensor): Blurry LR frames, (T, 3, H, W), RGB in [0, 1].
         path (str | PathLike): Image file to write.
@@ -150,10 +149,9 @@ def _feature_flows(flow_masks: Tensor, num_flows: int) -> Tensor:
     return flow_masks.unflatten(0, (num_flows, 3))[:, :2]
 
 
-def _centre_features(model: FMANet, window: Tensor) -> dict[str, list[Tensor]]:
+def _centre_features(model: FMANetStage1, window: Tensor) -> dict[str, list[Tensor]]:
     frame = window[len(window) // 2][None]
-    levels = model.net_d.encode(frame)
-    features = {'NetD': levels}
-    if model.net_r is not None:
-        features['NetR'] = model.net_r.encode(frame, levels[-1])
+    features = dict(NetD=list(model.net_d.encode(frame)))
+    if isinstance(model, FMANet):
+        features['NetR'] = list(model.net_r.encode(frame, features['NetD'][-1]))
     return features

@@ -1,0 +1,231 @@
+"""Running the jobs of a command line."""
+
+import argparse
+import logging
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, redirect_stdout
+from dataclasses import replace
+from functools import partial
+
+import psutil
+
+from ..video.reader import open_frames
+from .jobs import Job
+from .reports import JsonReport, Outcome, TextReport
+
+INTERRUPTED = 130
+FAILED = 1
+UNUSABLE = 2
+
+
+def run_jobs(args: argparse.Namespace, jobs: list[Job]) -> int:
+    """Run all jobs and report on them.
+
+    Args:
+        args (argparse.Namespace): Options, see
+            :func:`~fmanet_mm.cli.arguments.parse_args`.
+        jobs (list[Job]): The jobs.
+
+    Returns:
+        int: The exit code.
+    """
+    report = (JsonReport if args.json else TextReport)(_used_memory)
+    outcomes = []
+    with _only_results_on_stdout(), _sigterm_as_interrupt():
+        unreadable = {job: error for job in jobs if (error := _open_error(job, args))}
+        try:
+            restorer = None if len(unreadable) == len(jobs) else _load_restorer(args)
+        except (Exception, KeyboardInterrupt) as error:
+            report.error(_explain(error, args))
+            return INTERRUPTED if isinstance(error, KeyboardInterrupt) else UNUSABLE
+        for job in jobs:
+            if job in unreadable:
+                outcome = Outcome(job, error=unreadable[job], exit_code=FAILED)
+            else:
+                outcome = run_job(job, args, restorer, partial(report.progress, job))
+            outcomes.append(outcome)
+            report.end(outcome)
+            if outcome.exit_code == INTERRUPTED:
+                break
+    report.summary(outcomes)
+    return max(outcome.exit_code for outcome in outcomes)
+
+
+def run_job(
+    job: Job,
+    args: argparse.Namespace,
+    restorer,
+    progress: Callable[[int, int | None], None],
+) -> Outcome:
+    """Run one job and turn any error into an :class:`Outcome`.
+
+    Args:
+        job (Job): The job.
+        args (argparse.Namespace): Options.
+        restorer (VideoRestorer): The network.
+        progress (Callable): Called with the number of frames that are done, and that
+            of all or None.
+    """
+    outcome = Outcome(job)
+
+    def note(done: int, total: int | None) -> None:
+        nonlocal outcome
+        outcome = outcome._replace(num_frames=done)
+        progress(done, total)
+
+    try:
+        if not (args.resume and job.is_done()):
+            outcome = _restore(job, args, restorer, note)
+        outcome = outcome._replace(output=job.dst)
+        if job.page is not None:
+            _compare(job, args, restorer)
+            outcome = outcome._replace(page=job.page)
+    except (Exception, KeyboardInterrupt) as error:
+        messages = [outcome.error, _explain(error, args)]
+        kept = None if outcome.output else job.kept()
+        if kept is not None:
+            messages.append(f'the finished part is kept as {kept}, --resume continues')
+        outcome = outcome._replace(
+            output=outcome.output or kept,
+            error='; '.join(filter(None, messages)),
+            exit_code=INTERRUPTED if isinstance(error, KeyboardInterrupt) else FAILED,
+        )
+    return outcome
+
+
+def _open_error(job: Job, args: argparse.Namespace) -> str | None:
+    """Why an input cannot be opened, found before the network is loaded."""
+    if args.resume and job.is_done():
+        return None
+    try:
+        open_frames(job.src, args.read).close()
+    except (ValueError, OSError) as error:
+        return _explain(error, args)
+    return None
+
+
+def _load_restorer(args: argparse.Namespace):
+    from ..restoration import VideoRestorer
+
+    restorer = VideoRestorer.load(
+        args.checkpoint,
+        args.config,
+        device=args.device,
+        dtype=args.dtype,
+        memory_budget=args.memory,
+        trusted=args.trusted,
+    )
+    restorer.check_scale(args.scale)
+    return restorer
+
+
+def _restore(
+    job: Job,
+    args: argparse.Namespace,
+    restorer,
+    progress: Callable[[int, int | None], None],
+) -> Outcome:
+    from ..restoration import EndedEarlyError, RestoreOptions, Resume
+
+    options = RestoreOptions(
+        scale=args.scale,
+        detect_scenes=args.detect_scenes,
+        read=args.read,
+        write=args.write,
+        resume=Resume(enabled=args.resume, keep_partial=True),
+    )
+    try:
+        restored = restorer.restore_video(job.src, job.dst, options, progress)
+    except EndedEarlyError as error:
+        message = _explain(error, args)
+        frames = error.restored.num_frames
+        return Outcome(job, frames, error=message, exit_code=FAILED)
+    return Outcome(job, restored.num_frames)
+
+
+def _compare(job: Job, args: argparse.Namespace, restorer) -> None:
+    from .comparison import write_comparison
+
+    truth_options = replace(args.read, pattern=None)
+    with ExitStack() as opened:
+        source = opened.enter_context(open_frames(job.src, args.read))
+        truth = args.ground_truth and opened.enter_context(
+            open_frames(args.ground_truth, truth_options)
+        )
+        restored = opened.enter_context(open_frames(job.dst))
+        write_comparison(
+            job.page, restorer, source, restored, truth, args.detect_scenes
+        )
+
+
+def _explain(error: BaseException, args: argparse.Namespace) -> str:
+    """Describe an error in one line."""
+    if isinstance(error, KeyboardInterrupt):
+        return 'interrupted'
+    if args.debug:
+        traceback.print_exception(error)
+    message = ' '.join(str(error).split())
+    if _is_out_of_memory(error):
+        return (
+            'memory ran out, even in low strips; free some of it, or use '
+            f'--dtype bf16 ({message})'
+        )
+    if isinstance(error, ValueError | OSError | ImportError):
+        return message
+    return (
+        f'{type(error).__name__}: {message}; this is a bug, --debug shows where it '
+        'occurred'
+    )
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, MemoryError):
+        return True
+    if 'torch' not in sys.modules:
+        return False
+    from ..restoration.memory import is_out_of_memory
+
+    return is_out_of_memory(error)
+
+
+def _used_memory() -> float:
+    """Memory in use, of the GPU if that is used, in GiB."""
+    torch = sys.modules.get('torch')
+    on_gpu = torch is not None and torch.cuda.is_available()
+    gpu = torch.cuda.max_memory_allocated() if on_gpu else 0
+    return (gpu or psutil.Process().memory_info().rss) / 2**30
+
+
+@contextmanager
+def _only_results_on_stdout() -> Iterator[None]:
+    """Send the log, and whatever libraries print, to standard error."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter('%(message)s'))
+    logger = logging.getLogger('fmanet_mm')
+    logger.addHandler(handler)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        logger.removeHandler(handler)
+
+
+@contextmanager
+def _sigterm_as_interrupt() -> Iterator[None]:
+    """Treat a request to terminate like Ctrl-C."""
+
+    def interrupt(*_) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may set handlers
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,235 @@
+"""From a config and a checkpoint to a clip restorer."""
+
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS
+from mmengine.utils import import_modules_from_strings
+from safetensors import safe_open
+from torch import Tensor, nn
+
+from .. import models  # noqa: F401, registers the networks
+from ..utils import config_root
+from ..utils.checkpoint import load_state_dict_file
+from .adapters import RESTORERS
+from .description import KEY, Description, without_training
+from .graphs import GRAPH_SUFFIXES, load_graph
+from .protocol import ClipRestorer
+
+AUTOCAST_DTYPES = dict(fp32=None, bf16=torch.bfloat16, fp16=torch.float16)
+"""Types to compute in under autocast, by name."""
+
+GENERATOR = 'generator'
+"""The network within MMagic's models, in configs and in the names of weights."""
+
+STREAMING = dict(type='StreamingRestorer')
+
+
+def load_restorer(
+    checkpoint: str | PathLike | None,
+    config: str | PathLike | Config | None = None,
+    *,
+    device: str | torch.device | None = None,
+    dtype: str = 'fp32',
+    memory_budget: float | None = None,
+    trusted: bool = False,
+) -> ClipRestorer:
+    """Load a network and what applies it to clips.
+
+    Args:
+        checkpoint (str | PathLike): A local file: a checkpoint, or a network that was
+            exported to ``.safetensors``, ``.onnx`` or ``.pt2``.
+        config (str | PathLike | Config, optional): A loaded config, a file, or the name
+            of one of the project's, such as ``'fmanet_stage2'``. None for a file that
+            describes its network itself.
+        device (str | torch.device, optional): By default a GPU if there is one.
+        dtype (str): ``'fp32'``, ``'bf16'`` or ``'fp16'``; the latter two compute under
+            autocast, ``'fp16'`` not on CPUs.
+        memory_budget (float, optional): See :class:`StreamingRestorer`.
+        trusted (bool): Whether the checkpoint may run code. Needed for ``.pt2``;
+            nothing in the others is executed.
+
+    Returns:
+        ClipRestorer: On the device.
+
+    Raises:
+        FileNotFoundError: If the config or the checkpoint is missing.
+        ImportError: If the network needs a package that is not installed.
+        ValueError: If there is no checkpoint or it does not fit the config, if the
+            network restores no video, or an argument is out of range.
+    """
+    if not checkpoint:
+        raise ValueError(
+            'no checkpoint was given, and random weights restore nothing; name a '
+            'checkpoint'
+        )
+    device = find_device(device)
+    autocast_dtype = _find_autocast_dtype(dtype, device)
+    if Path(checkpoint).suffix in GRAPH_SUFFIXES:
+        if dtype != 'fp32' or memory_budget is not None:
+            raise ValueError(
+                f'{checkpoint} is computed in fp32, on whole frames; for another '
+                'dtype or a memory budget use a checkpoint or a .safetensors file'
+            )
+        return load_graph(checkpoint, device, trusted=trusted)
+    network = load_network(checkpoint, config).to(device)
+    return build_restorer(
+        network, memory_budget=memory_budget, autocast_dtype=autocast_dtype
+    )
+
+
+def build_restorer(network: nn.Module, **settings: Any) -> ClipRestorer:
+    """Apply a network to clips, as the config it was built from says.
+
+    Args:
+        network (nn.Module): With ``cfg``, see :func:`build_network`; without, it must
+            be a :class:`WindowNetwork`.
+        **settings: ``memory_budget`` and ``autocast_dtype``.
+
+    Raises:
+        ValueError: If the network restores no video.
+    """
+    config = getattr(network, 'cfg', None) or {}
+    return RESTORERS.build(
+        dict(network=network, **config.get('restorer', STREAMING), **settings)
+    )
+
+
+def load_network(
+    checkpoint: str | PathLike, config: str | PathLike | Config | None = None
+) -> nn.Module:
+    """Build a network and load its weights.
+
+    Args:
+        checkpoint (str | PathLike): A checkpoint or a ``.safetensors`` file.
+        config (str | PathLike | Config, optional): See :func:`load_restorer`.
+
+    Returns:
+        nn.Module: On the CPU, in evaluation mode, in float32, without losses, with the
+        config as ``cfg``.
+
+    Raises:
+        FileNotFoundError: If the config or the checkpoint is missing.
+        ImportError: If the network needs a package that is not installed.
+        ValueError: If there is no config and the checkpoint does not describe its
+            network, or the two do not fit.
+    """
+    weights = load_state_dict_file(checkpoint)
+    if config is None:
+        config = read_description(checkpoint).config
+    elif not isinstance(config, Config):
+        # Without its imports: most networks need none of OpenMMLab's packages.
+        path = find_config(config)
+        config = Config.fromfile(path, import_custom_modules=False)
+    try:
+        # Sizes that a file merely claims must not allocate anything.
+        with torch.device('meta'):
+            network = build_network(config)
+        if GENERATOR in config.model:
+            weights = _of_generator(weights)
+        network.load_state_dict(weights, assign=True)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f'{checkpoint}: {error}') from error
+    return network.float().eval()
+
+
+def build_network(config: Config) -> nn.Module:
+    """Build the network of a config, with random weights and without losses.
+
+    Args:
+        config (Config): Its ``model`` is the network, or holds it as ``generator``.
+
+    Returns:
+        nn.Module: With the config as ``cfg``.
+
+    Raises:
+        ImportError: If it is one of MMagic's networks and MMagic is not installed.
+    """
+    model = config.model.get(GENERATOR, config.model)
+    registry = MODELS
+    if registry.get(model['type']) is None:
+        import_modules_from_strings(**config.get('custom_imports', {}))
+        from mmagic.registry import MODELS as registry
+    network = registry.build(without_training(model))
+    network.cfg = config
+    return network
+
+
+def read_description(path: str | PathLike) -> Description:
+    """Read what a ``.safetensors`` file says of its network.
+
+    Raises:
+        ValueError: If it says nothing, or nothing that is understood.
+    """
+    if Path(path).suffix != '.safetensors':
+        raise ValueError(
+            f'{path} does not describe its network; name its config, such as '
+            'fmanet_stage2'
+        )
+    with safe_open(path, 'pt') as file:
+        text = (file.metadata() or {}).get(KEY)
+    return Description.from_json(text, path)
+
+
+def find_config(config: str | PathLike) -> Path:
+    """Find a config file, by its path or as one of the project's by its name.
+
+    Raises:
+        FileNotFoundError: If there is no such file and no such name.
+    """
+    path = Path(config)
+    named = config_root() / f'{path.name.removesuffix(".py")}.py'
+    if path.is_file():
+        return path
+    if path.parent == Path() and named.is_file():
+        return named
+    raise FileNotFoundError(
+        f'there is no config {config}; check the path, or name one of '
+        + ', '.join(sorted(file.stem for file in config_root().glob('*_stage2*.py')))
+    )
+
+
+def find_device(device: str | torch.device | None) -> torch.device:
+    """Choose a device, by default a GPU if there is one.
+
+    Raises:
+        ValueError: If there is no such device.
+    """
+    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    try:
+        device = torch.device(device or accelerator or 'cpu')
+    except RuntimeError as error:
+        raise ValueError(
+            f"there is no device {device!r}; use 'cpu', 'cuda', 'cuda:1', 'mps', "
+            "'xpu' ..."
+        ) from error
+    is_there = device.type == 'cpu' or (
+        accelerator is not None and accelerator.type == device.type
+    )
+    if not is_there and device.type != 'meta':
+        raise ValueError(
+            f'there is no {device.type} device for {device}; use the device cpu'
+        )
+    return device
+
+
+def _find_autocast_dtype(dtype: str, device: torch.device) -> torch.dtype | None:
+    if dtype not in AUTOCAST_DTYPES:
+        raise ValueError(f'dtype must be one of {list(AUTOCAST_DTYPES)}, got {dtype!r}')
+    if dtype == 'fp16' and device.type == 'cpu':
+        raise ValueError('fp16 needs a GPU; use bf16 or fp32 on the CPU')
+    return AUTOCAST_DTYPES[dtype]
+
+
+def _of_generator(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The generator's part of a checkpoint of one of MMagic's models."""
+    prefix = f'{GENERATOR}.'
+    own = {
+        name.removeprefix(prefix): weight
+        for name, weight in weights.items()
+        if name.startswith(prefix)
+    }
+    return own or weights

@@ -1,0 +1,96 @@
+"""The seam between videos and networks.
+
+All that reads, writes, plans, resumes or compares videos knows a
+:class:`ClipRestorer`. A network becomes one in either of two ways: it is a
+:class:`WindowNetwork`, which :class:`~fmanet_mm.restoration.StreamingRestorer` applies
+to streams; or its config names an adapter in ``restorer``, see ``docs/add_a_network.md``.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from ..ops import Strips
+from ..utils.motion import LearnedDegradation
+
+
+class ClipRestorer(Protocol):
+    """Restores clips frame by frame.
+
+    Attributes:
+        scale (int): Ratio of the output's size to the input's, s.
+        context (int, optional): Frames on either side that an output depends on; None:
+            the whole clip.
+        device (torch.device): Where frames have to be and outputs are.
+    """
+
+    scale: int
+    context: int | None
+    device: torch.device
+
+    def restore(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Restore a clip.
+
+        Each call is a clip of its own: no output depends on the frames of another.
+
+        Args:
+            frames (Iterable[Tensor]): Frames in order, each (3, H, W), RGB in [0, 1],
+                float32.
+
+        Yields:
+            Tensor: For every frame the restored one, (3, sH, sW), about [0, 1].
+
+        Raises:
+            ValueError: If a frame has another shape than (3, H, W) or than the first,
+                or is too small for the network.
+        """
+        ...
+
+    def peak_bytes(self, height: int, width: int) -> int | None:
+        """Most bytes of tensors alive at once, weights not counted.
+
+        Args:
+            height (int): Rows of a frame, H.
+            width (int): Its columns, W.
+
+        Returns:
+            int | None: None if it is not known.
+        """
+        ...
+
+
+class WindowNetwork(Protocol):
+    """Restores the centre frame of a window, encoding each frame once.
+
+    Attributes:
+        num_frames (int): Frames of a window, T; odd.
+        scale (int): Ratio of the output's size to the input's, s.
+    """
+
+    num_frames: int
+    scale: int
+
+    def __call__(self, window: Tensor) -> Tensor:
+        """Restore the centre of a window, (1, T, 3, H, W), to (1, 3, sH, sW)."""
+        ...
+
+    def encode(self, frame: Tensor, strips: Strips) -> Any:
+        """Compute from (1, 3, H, W) what does not depend on the neighbours."""
+        ...
+
+    def refine(self, window: Sequence[Any], strips: Strips) -> Tensor:
+        """Restore the centre of T encoded frames, (1, 3, sH, sW)."""
+        ...
+
+
+@runtime_checkable
+class LearnsDegradation(Protocol):
+    """A window network that shows the degradation it has estimated."""
+
+    num_frames: int
+
+    def estimate_degradation(self, window: Tensor) -> LearnedDegradation:
+        """Estimate the degradation of a window, (T, 3, H, W), RGB in [0, 1]."""
+        ...
