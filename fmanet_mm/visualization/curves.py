@@ -1,4 +1,4 @@
-"""Pictures of how trainings went."""
+"""Curves of losses, measures and learning rates."""
 
 import json
 from os import PathLike
@@ -8,19 +8,19 @@ import matplotlib.pyplot as plt
 
 from .panels import save_figure
 
-# What a log holds besides losses and measures.
-_NOT_DRAWN = ('data_time', 'time', 'iter', 'step', 'epoch', 'eta', 'memory')
+# Entries of a log that are neither losses nor measures.
+_NOT_PLOTTED = ('data_time', 'time', 'iter', 'step', 'epoch', 'eta', 'memory')
 
 
 def read_log(work_dir: str | PathLike) -> dict[str, dict[int, float]]:
-    """Read what a training logged, its resumed parts included.
+    """Read the log of a training, its resumed parts included.
 
     Args:
         work_dir (str | PathLike): Work folder of a run of ``tools/train.py``.
 
     Returns:
-        dict[str, dict[int, float]]: Of every logged number the values by iteration. If
-        runs overlap, the later one counts.
+        dict[str, dict[int, float]]: Values by iteration, by name. Where runs overlap,
+        the later one counts.
 
     Raises:
         FileNotFoundError: If the folder holds no log.
@@ -30,7 +30,7 @@ def read_log(work_dir: str | PathLike) -> dict[str, dict[int, float]]:
     if not logs:
         raise FileNotFoundError(
             f'{work_dir} holds no <time>/vis_data/scalars.json; give the work folder '
-            'of a training, such as work_dirs/fmanet_stage1.'
+            'of a training, such as work_dirs/fmanet_stage1'
         )
     curves: dict[str, dict[int, float]] = {}
     for log in logs:
@@ -41,22 +41,22 @@ def read_log(work_dir: str | PathLike) -> dict[str, dict[int, float]]:
             except (ValueError, KeyError, TypeError) as error:
                 raise ValueError(
                     f'{log}, line {number}: expected a JSON object with "step", got '
-                    f'{line[:60]!r}. Remove the line.'
+                    f'{line[:60]!r}; remove the line'
                 ) from error
             for name, value in entry.items():
-                if name not in _NOT_DRAWN:
+                if name not in _NOT_PLOTTED:
                     curves.setdefault(name, {})[step] = value
     return curves
 
 
-def draw_curves(
+def plot_curves(
     trainings: dict[str, dict[str, dict[int, float]]], path: str | PathLike
 ) -> None:
-    """Draw the losses, measures and learning rates of trainings, a panel each.
+    """Plot losses, measures and learning rates of trainings, one panel for each.
 
     Args:
-        trainings (dict[str, dict[str, dict[int, float]]]): :func:`read_log` by the name
-            to write.
+        trainings (dict[str, dict[str, dict[int, float]]]): Results of
+            :func:`read_log`, by the label of the training.
         path (str | PathLike): Image file to write.
     """
     names = list(dict.fromkeys(name for log in trainings.values() for name in log))

@@ -1,4 +1,4 @@
-"""What all pictures of a network are put together from."""
+"""Building blocks of the figures of a network."""
 
 from os import PathLike
 from pathlib import Path
@@ -7,11 +7,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from mmcv import flow2rgb
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from ..models.fmanet.net_d import Degradation
+from .flow_colours import flow_to_rgb
 
 
 def show_image(axis: Axes, image: Tensor | np.ndarray, title: str = '') -> None:
@@ -22,31 +22,31 @@ def show_image(axis: Axes, image: Tensor | np.ndarray, title: str = '') -> None:
 
 
 def show_map(axis: Axes, values: Tensor, title: str = '', most: float = 1.0) -> None:
-    """Show values, (H, W), from 0, black, to ``most``, pale yellow."""
+    """Show values, (H, W), on a scale from 0 (black) to ``most`` (pale yellow)."""
     axis.imshow(np.asarray(values), cmap='magma', vmin=0, vmax=most)
     axis.set(xticks=[], yticks=[])
     axis.set_title(title, fontsize=10)
 
 
 def show_flow(axis: Axes, flow: Tensor, title: str) -> None:
-    """Show a flow, (2, H, W), in the usual colours and say how long it gets."""
+    """Show a flow, (2, H, W), in the usual colours, with its largest length."""
     vectors = flow.permute(1, 2, 0).numpy()
     longest = np.linalg.norm(vectors, axis=-1).max()
-    show_image(axis, flow2rgb(vectors), f'{title}, up to {longest:.1f} px')
+    show_image(axis, flow_to_rgb(vectors), f'{title}, up to {longest:.1f} px')
 
 
 def save_figure(figure: Figure, path: str | PathLike) -> None:
-    """Write a figure to an image file, whose folder is made, and close it."""
+    """Write a figure to an image file and close it; the folder is created."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=100)
     plt.close(figure)
 
 
 def most_moving_pixel(flow: Tensor) -> tuple[int, int]:
-    """Find where the flow is longest, smoothed a little.
+    """Find where the flow, slightly smoothed, is longest.
 
     Args:
-        flow (Tensor): From the centre frame to each, (T, 2, H, W).
+        flow (Tensor): From the centre frame to each frame, (T, 2, H, W).
 
     Returns:
         tuple[int, int]: Row and column of the pixel.
@@ -60,7 +60,7 @@ def degradation_taps(degradation: Degradation, pixel: tuple[int, int]) -> Tensor
     """The degradation kernels of one pixel, which sum to 1 over all frames.
 
     Args:
-        degradation (Degradation): Of a window, N = 1.
+        degradation (Degradation): Estimated for one window, N = 1.
         pixel (tuple[int, int]): Row and column of the pixel.
 
     Returns:

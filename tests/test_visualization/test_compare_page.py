@@ -10,7 +10,7 @@ from browser import CHROMIUM, DRIVER, Browser
 from mmagic.evaluation.metrics.psnr import psnr
 from mmagic.evaluation.metrics.ssim import ssim
 
-from fmanet_mm.visualization import ComparePage, write_compare_page
+from fmanet_mm.visualization.compare_page import ComparePage, write_compare_page
 
 SCALE = 4
 needs_chromium = pytest.mark.skipif(

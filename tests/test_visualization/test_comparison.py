@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import torch
 
-from fmanet_mm.visualization import draw_comparison
+from fmanet_mm.visualization.comparison import draw_comparison
 
 
 def test_images_are_drawn_in_their_colours(model, tmp_path):

@@ -3,7 +3,8 @@ import json
 import matplotlib.pyplot as plt
 import pytest
 
-from fmanet_mm.visualization import curves, draw_curves, read_log
+from fmanet_mm.visualization import curves
+from fmanet_mm.visualization.curves import plot_curves, read_log
 
 
 def write_log(folder, time, entries):
@@ -43,17 +44,17 @@ def test_every_number_gets_a_panel_with_all_trainings(work_dir, monkeypatch):
     figures = []
     monkeypatch.setattr(curves, 'save_figure', lambda figure, _: figures.append(figure))
     other = dict(loss={2: 0.7, 1: 0.9}, lr={1: 1e-3, 2: 1e-3})
-    draw_curves(dict(a=read_log(work_dir), b=other), 'unused')
-    drawn = {
+    plot_curves(dict(a=read_log(work_dir), b=other), 'unused')
+    plotted = {
         axis.get_title(): {
             line.get_label(): [tuple(pair) for pair in line.get_xydata().tolist()]
             for line in axis.lines
         }
         for axis in figures[0].axes
     }
-    assert drawn['loss'] == dict(
+    assert plotted['loss'] == dict(
         a=[(1, 1), (2, 0.5), (3, 0.25)], b=[(1, 0.9), (2, 0.7)]
     )
-    assert drawn['PSNR'] == dict(a=[(3, 27.5)], b=[])
-    assert drawn['lr']['b'] == [(1, 1e-3), (2, 1e-3)]
+    assert plotted['PSNR'] == dict(a=[(3, 27.5)], b=[])
+    assert plotted['lr']['b'] == [(1, 1e-3), (2, 1e-3)]
     plt.close('all')

@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from fmanet_mm.restoration.video_restorer import load_model
-from fmanet_mm.visualization import draw_comparison
+from fmanet_mm.visualization.comparison import draw_comparison
 
 
 def parse_args() -> argparse.Namespace:

@@ -7,7 +7,7 @@ python tools/analysis_tools/draw_curves.py work_dirs/fmanet_stage1 \
 import argparse
 from pathlib import Path
 
-from fmanet_mm.visualization import draw_curves, read_log
+from fmanet_mm.visualization.curves import plot_curves, read_log
 
 
 def parse_args() -> argparse.Namespace:
@@ -21,7 +21,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    draw_curves({folder.name: read_log(folder) for folder in args.work_dirs}, args.out)
+    plot_curves({folder.name: read_log(folder) for folder in args.work_dirs}, args.out)
     print(f'The curves are drawn in {args.out}')
 
 

@@ -20,7 +20,7 @@ from mmengine.registry import init_default_scope
 
 from fmanet_mm.models import FMANet
 from fmanet_mm.utils.checkpoint import load_state_dict_file
-from fmanet_mm.visualization import draw_features, draw_flows, draw_kernels
+from fmanet_mm.visualization.internals import draw_features, draw_flows, draw_kernels
 
 
 def parse_args() -> argparse.Namespace:

@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 import torch
 
-from fmanet_mm.visualization import draw_features, draw_flows, draw_kernels, internals
+from fmanet_mm.visualization import internals
+from fmanet_mm.visualization.internals import draw_features, draw_flows, draw_kernels
 
 
 @pytest.fixture
