@@ -71,8 +71,8 @@ def export_network(
         difference = _largest_difference(network, draft)
         if not difference <= tolerance:
             raise ValueError(
-                f'{path} was not written: the network exported to {path.suffix} differs '
-                f'by up to {difference:.1g} in its frames (at most {tolerance:g} is '
+                f'{path} was not written: the exported network differs by up to '
+                f'{difference:.1g} in its frames (at most {tolerance:g} is '
                 'accepted); export to .safetensors without half, which is exact'
             )
     return difference
