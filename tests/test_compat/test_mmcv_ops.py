@@ -203,10 +203,10 @@ def test_half_precision_is_computed_in_float32(dtype):
 @pytest.mark.parametrize('case', CASES)
 def test_sampling_is_the_convolution_of_torchvision(case):
     options = CASES[case]
-    tensors, geometry, groups = make_case(**options)
+    (x, offset, mask, weight, bias), geometry, groups = make_case(**options)
     sizes = (*sum(geometry, ()), groups, options.get('deform_groups', 1))
     given, expected = (
-        form(*tensors, sizes)
+        form(x, weight, offset, mask, bias, sizes)
         for form in (mmcv_ops.convolve_by_sampling, mmcv_ops.convolve)
     )
     torch.testing.assert_close(given, expected)
