@@ -5,10 +5,10 @@ Configs name it in ``custom_imports``.
 
 import warnings
 
-from .compat.mmcv_ops import provide_mmcv_ops
+from .compat import explained_imports, prepare_openmmlab
 
-provide_mmcv_ops()
-with warnings.catch_warnings():
+prepare_openmmlab()
+with explained_imports(), warnings.catch_warnings():
     # MMagic's requirements warn of one another, which no user can change.
     warnings.simplefilter('ignore')
     from . import apis, datasets, engine, evaluation, flow, models  # noqa: F401

@@ -1,3 +1,4 @@
+import importlib.util
 import signal
 import sys
 from pathlib import Path
@@ -9,7 +10,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 torch.set_num_threads(1)
 # Shells let what they start in the background ignore interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-init_default_scope('mmagic')
+if importlib.util.find_spec('mmagic'):
+    import fmanet_mm.openmmlab  # noqa: F401
+
+    init_default_scope('mmagic')
 
 
 def pytest_collection_modifyitems(items):

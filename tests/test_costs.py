@@ -9,7 +9,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from fmanet_mm.models import FMANet
-from fmanet_mm.models.fmanet.fmanet.refinement_net import stack_window
+from fmanet_mm.models.fmanet.refinement_net import stack_window
 from fmanet_mm.ops.live_bytes import LiveBytes
 
 GIB = 2**30

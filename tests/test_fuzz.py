@@ -13,7 +13,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mmengine.config import Config
 
-import fmanet_mm  # noqa: F401
 from fmanet_mm.datasets import LoadFrames
 from fmanet_mm.flow import load_flow
 from fmanet_mm.flow.checkpoint import load_checkpoint

@@ -1,6 +1,6 @@
 """MMagic's inferencer for restoring videos."""
 
-from .inferencer import FMANetInferencer
+from .inferencer import VSRDBInferencer
 from .registration import register_inferencer
 
-__all__ = ['FMANetInferencer', 'register_inferencer']
+__all__ = ['VSRDBInferencer', 'register_inferencer']

@@ -1,7 +1,6 @@
-"""MMagic's inferencer for FMA-Net."""
+"""MMagic's inferencer for this project's networks."""
 
 import os
-from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
@@ -9,17 +8,15 @@ from mmagic.apis.inferencers import VideoRestorationInferencer
 from mmengine import Config
 from mmengine.utils import ProgressBar
 
-from ..export import WindowModel
-from ..models import FMANet
-from ..restoration.video_restorer import VideoRestorer
-from ..video.writer import NUMBERED
+from ..restoration import ClipRestorer, RestoreOptions, VideoRestorer, WriteOptions
+from ..video.formats import NUMBERED
 
 
-class FMANetInferencer(VideoRestorationInferencer):
-    """MMagic's interface to :class:`VideoRestorer`.
+class VSRDBInferencer(VideoRestorationInferencer):
+    """MMagic's interface to :class:`~fmanet_mm.restoration.VideoRestorer`.
 
     Unlike MMagic's inferencer it gives a frame for every frame of clips of any length,
-    in constant memory, keeps times, sound and subtitles, reads weights without running
+    in constant memory, keeps times, audio and subtitles, reads weights without running
     code, needs no pipeline in the config, and does not share ``extra_parameters``
     between instances. They are:
 
@@ -28,16 +25,16 @@ class FMANetInferencer(VideoRestorationInferencer):
     - ``start_idx`` (int): Number of the first image, by default 0.
 
     Args:
-        config (str | Config): Config of a stage-2 model, or the path to it.
+        config (str | Config): Config of the network, or the path to it.
         ckpt (str): Its checkpoint, a local file.
         device (str, optional): By default a GPU if there is one.
         extra_parameters (dict, optional): See above.
-        seed (int): Kept for MMagic's interface; nothing is random.
+        seed (int): Part of MMagic's interface; nothing is random.
 
     Raises:
         FileNotFoundError: If the config or the checkpoint is missing.
         ValueError: If there is no checkpoint or it does not fit the config, if the
-            model is of stage 1, or an extra parameter is unknown.
+            network restores no video, or an extra parameter is unknown.
     """
 
     extra_parameters = dict(start_idx=0, filename_tmpl=NUMBERED)
@@ -58,7 +55,7 @@ class FMANetInferencer(VideoRestorationInferencer):
         super().__init__(config, ckpt, device, extra_parameters, seed)
 
     def preprocess(self, video: str | os.PathLike | None = None) -> str | os.PathLike:
-        """Take the name of a clip.
+        """Accept the path of a clip.
 
         Args:
             video (str | PathLike): A video file or a folder of images.
@@ -86,31 +83,39 @@ class FMANetInferencer(VideoRestorationInferencer):
             result_out_dir (str | PathLike): Video file or folder to write.
 
         Returns:
-            dict: ``path`` (str), what was written, and ``num_frames`` (int).
+            dict: ``path`` (str) of the output, and its ``num_frames`` (int).
 
         Raises:
             FileNotFoundError: If there is no such clip, or no image in it.
-            ValueError: If it cannot be read, or nothing be written there; or if it is
+            ValueError: If it cannot be read, or the output not be written; or if it is
                 damaged, after the frames before the damage have been written.
         """
         if not result_out_dir:
             raise ValueError(
                 'no output was given; pass result_out_dir=, a video file or a folder'
             )
+        options = RestoreOptions(write=WriteOptions(filenames=self._filenames()))
+        bar = None
+
+        def show_progress(done: int, total: int | None) -> None:
+            nonlocal bar
+            if bar is None:
+                bar = ProgressBar(total or 0)
+            else:
+                bar.update()
+
         restored = self.restorer.restore_video(
-            preds, result_out_dir, filenames=self._filenames(), progress=_Progress()
+            preds, result_out_dir, options, show_progress
         )
         return dict(path=str(result_out_dir), num_frames=restored.num_frames)
 
     def postprocess(self, preds: str | os.PathLike, imgs: dict) -> dict:
-        """Return what :meth:`visualize` says."""
+        """Return the result of :meth:`visualize`."""
         return imgs
 
-    def _init_model(
-        self, cfg: Config, ckpt: str | None, device: str
-    ) -> FMANet | WindowModel:
-        self.restorer = VideoRestorer(cfg, ckpt, device)
-        return self.restorer.model
+    def _init_model(self, cfg: Config, ckpt: str | None, device: str) -> ClipRestorer:
+        self.restorer = VideoRestorer.load(ckpt, cfg, device=device)
+        return self.restorer.restorer
 
     def _init_pipeline(self, cfg: Config) -> None:
         """Frames come from :meth:`preprocess`, not from a dataset's pipeline."""
@@ -125,7 +130,7 @@ class FMANetInferencer(VideoRestorationInferencer):
         unknown = sorted(set(extra_parameters or ()) - set(self.extra_parameters))
         if unknown:
             raise ValueError(
-                f'unknown extra parameters {unknown}; FMA-Net has '
+                f'unknown extra parameters {unknown}; there are '
                 f'{sorted(self.extra_parameters)}'
             )
         self.extra_parameters.update(extra_parameters or {})
@@ -135,21 +140,9 @@ class FMANetInferencer(VideoRestorationInferencer):
     ) -> None:
         self._init_extra_parameters(extra_parameters)
 
-    def _filenames(self) -> Iterator[str] | None:
+    def _filenames(self):
+        """Names of images in order; None for those of the source."""
         template = self.extra_parameters['filename_tmpl']
         if template is None:
             return None
         return map(template.format, count(self.extra_parameters['start_idx']))
-
-
-class _Progress:
-    """Shows MMEngine's progress bar."""
-
-    def __init__(self) -> None:
-        self._bar = None
-
-    def __call__(self, done: int, total: int | None) -> None:
-        if self._bar is None:
-            self._bar = ProgressBar(total or 0)
-        else:
-            self._bar.update()

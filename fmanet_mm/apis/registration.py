@@ -1,4 +1,4 @@
-"""Making FMA-Net known to ``MMagicInferencer``."""
+"""Registering this project's networks with ``MMagicInferencer``."""
 
 import os
 from pathlib import Path
@@ -10,19 +10,16 @@ from mmagic.apis.inferencers import Inferencers
 from mmagic.registry import MODELS
 from mmengine import Config
 
-from ..models import FMANet
 from ..utils import config_root
-from .inferencer import FMANetInferencer
-
-MODEL_NAME = 'fmanet'
+from .inferencer import VSRDBInferencer
 
 
 class ModelAwareInferencers(Inferencers):
-    """MMagic's choice of an inferencer, which goes by the task, and FMA-Net's.
+    """MMagic's choice of an inferencer by task, and this project's by config.
 
     MMagic has one inferencer for every model of the task 'Video Super-Resolution'; a
-    config whose model is an :class:`FMANet` gets :class:`FMANetInferencer` instead,
-    with a task and without. All other models get MMagic's.
+    config of this project, or one that names a ``restorer``, gets a
+    :class:`VSRDBInferencer` instead, whatever the task. All other models get MMagic's.
 
     Args:
         task (str, optional): MMagic's name of the task.
@@ -30,7 +27,7 @@ class ModelAwareInferencers(Inferencers):
         ckpt (str, optional): Path to the checkpoint.
         device (str, optional): By default a GPU if there is one.
         extra_parameters (dict, optional): Of the chosen inferencer.
-        seed (int): Seed of what is random.
+        seed (int): Random seed.
     """
 
     def __init__(
@@ -42,9 +39,9 @@ class ModelAwareInferencers(Inferencers):
         extra_parameters: dict | None = None,
         seed: int = 2022,
     ) -> None:
-        if _is_fmanet(config):
+        if _is_own(config):
             self.task = task
-            self.inferencer = FMANetInferencer(
+            self.inferencer = VSRDBInferencer(
                 config, ckpt, device, extra_parameters, seed
             )
         else:
@@ -52,32 +49,35 @@ class ModelAwareInferencers(Inferencers):
 
 
 def register_inferencer() -> None:
-    """Let ``MMagicInferencer('fmanet')`` reach :class:`FMANetInferencer`.
+    """Let ``MMagicInferencer`` find the models of ``configs/metafile.yml`` by name.
 
     MMagic 1.2 has no registry of inferencers: it reads the names of models from its own
     configs and chooses the inferencer in a chain of ifs. So its table of names gets an
-    entry, and :class:`ModelAwareInferencers` takes the place of the chain in the
-    memory of this process; nothing that is installed is changed.
+    entry for each collection, and :class:`ModelAwareInferencers` replaces the chain in
+    the memory of this process; no installed file is changed.
     """
     # Reads MMagic's own names, and would look for ours among its configs.
     MMagicInferencer.init_inference_supported_models_cfg()
-    if MODEL_NAME not in MMagicInferencer.inference_supported_models:
-        MMagicInferencer.inference_supported_models.append(MODEL_NAME)
-    settings = yaml.safe_load((config_root() / 'metafile.yml').read_text())['Models']
-    MMagicInferencer.inference_supported_models_cfg[MODEL_NAME] = dict(
-        task=settings[0]['Results'][0]['Task'],
-        settings=[
+    metafile = yaml.safe_load((config_root() / 'metafile.yml').read_text())
+    for collection in metafile['Collections']:
+        name = collection['Metadata']['Inferencer']
+        settings = [
             setting | dict(Config=_as_mmagic_finds_it(setting['Config']))
-            for setting in settings
-        ],
-    )
+            for setting in metafile['Models']
+            if setting['In Collection'] == collection['Name']
+        ]
+        if name not in MMagicInferencer.inference_supported_models:
+            MMagicInferencer.inference_supported_models.append(name)
+        MMagicInferencer.inference_supported_models_cfg[name] = dict(
+            task=settings[0]['Results'][0]['Task'], settings=settings
+        )
     mmagic_inferencer.Inferencers = ModelAwareInferencers
 
 
 def _as_mmagic_finds_it(config: str) -> str:
     """Path of a config of ours, from the folder that MMagic looks for its own in.
 
-    MMagic drops what stands before 'configs' in a path, so an absolute one does not
+    MMagic drops whatever precedes 'configs' in a path, so an absolute one does not
     survive.
     """
     package = Path(mmagic_inferencer.__file__).parents[1]
@@ -87,11 +87,12 @@ def _as_mmagic_finds_it(config: str) -> str:
     return os.path.join('configs', os.path.relpath(target, root.resolve()))
 
 
-def _is_fmanet(config: str | Config | None) -> bool:
+def _is_own(config: str | Config | None) -> bool:
     if isinstance(config, str | os.PathLike) and Path(config).is_file():
         config = Config.fromfile(config)
     if not isinstance(config, dict | Config):
         return False
     model = config.get('model', {}).get('type')
     model = MODELS.get(model) if isinstance(model, str) else model
-    return isinstance(model, type) and issubclass(model, FMANet)
+    is_own = isinstance(model, type) and model.__module__.startswith('fmanet_mm.')
+    return is_own or 'restorer' in config

@@ -6,10 +6,15 @@ from types import ModuleType
 import mmcv
 from mmengine.utils import digit_version
 
-# MMFlow 1.0.0rc0 asserts mmcv < 2.1.0 while it is imported. What it uses of mmcv did
-# not change in 2.1 (tests/test_flow pins the flow it gives there), so the assertion is
-# shown the last version it accepts. Versions that nobody has tried are not hidden.
+from . import prepare_openmmlab
+
 TRIED_FROM, TRIED_BEFORE, PRESENTED = '2.1.0', '2.2.0', '2.0.1'
+"""Versions of mmcv to hide from MMFlow 1.0.0rc0, and the one to show it.
+
+While it is imported, MMFlow asserts mmcv < 2.1.0. The parts of mmcv that it uses did
+not change in 2.1 (tests/test_flow pins the flow it gives there), so it is shown the
+last version it accepts. Untested versions are not hidden.
+"""
 
 
 def import_mmflow() -> ModuleType:
@@ -24,6 +29,7 @@ def import_mmflow() -> ModuleType:
     Raises:
         ImportError: If MMFlow is not installed, or refuses the installed mmcv.
     """
+    prepare_openmmlab()
     version = mmcv.__version__
     tried = (
         digit_version(TRIED_FROM)
@@ -36,8 +42,8 @@ def import_mmflow() -> ModuleType:
         mmflow = importlib.import_module('mmflow')
     except ModuleNotFoundError as error:
         raise ImportError(
-            'RAFT needs MMFlow: pip install mmflow==1.0.0rc0. '
-            'Without it, use DISFlowEstimator.'
+            'RAFT needs MMFlow: pip install mmflow==1.0.0rc0; without it, use '
+            'DISFlowEstimator'
         ) from error
     except AssertionError as error:
         raise ImportError(f'MMFlow refuses mmcv {version}: {error}') from error

@@ -1,9 +1,10 @@
 """The seam between videos and networks.
 
-All that reads, writes, plans, resumes or compares videos knows a
+Code that reads, writes, plans, resumes or compares videos knows a
 :class:`ClipRestorer`. A network becomes one in either of two ways: it is a
 :class:`WindowNetwork`, which :class:`~fmanet_mm.restoration.StreamingRestorer` applies
-to streams; or its config names an adapter in ``restorer``, see ``docs/add_a_network.md``.
+to streams; or its config names an adapter in ``restorer``, see
+``docs/add_a_network.md``.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

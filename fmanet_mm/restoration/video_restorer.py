@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from mmengine.config import Config
 
+from ..video.clip_info import ClipInfo
 from ..video.frames import TimedFrame, check_image
 from ..video.options import ReadOptions, Resume, WriteOptions
 from ..video.reader import FrameReader, open_frames
@@ -203,7 +204,7 @@ class VideoRestorer:
                 dst,
                 source.info.fps,
                 source=source.info,
-                options=options.write,
+                options=_with_names(options.write, source.info),
                 resume=replace(options.resume, settings=self._settings_of(options)),
             ) as writer:
                 report(writer.num_frames, source.info.num_frames)
@@ -271,6 +272,13 @@ class VideoRestorer:
                 size = (round(scale * n) for n in original.shape[:2])
                 restored = shrink(restored, *size)
             yield to_image(restored, original.dtype)
+
+
+def _with_names(options: WriteOptions, info: ClipInfo) -> WriteOptions:
+    """Name images like those of the source folder, unless they are named already."""
+    if options.filenames is not None or not info.stems:
+        return options
+    return replace(options, filenames=[f'{stem}.png' for stem in info.stems])
 
 
 def _check_images(images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:

@@ -13,7 +13,8 @@ def atomic_write(path: str | os.PathLike, durable: bool = False) -> Iterator[Pat
 
     The block writes to a draft in the same folder, which is renamed when the block
     ends and removed when it raises. The draft has the same suffix, since some libraries
-    choose the format by it.
+    choose the format by it. Its name begins with a dot; a process that is killed leaves
+    it behind.
 
     Args:
         path (str | PathLike): File to write. Its folder is created if missing; a file
@@ -31,13 +32,27 @@ def atomic_write(path: str | os.PathLike, durable: bool = False) -> Iterator[Pat
     draft = path.with_name(f'.{secrets.token_hex(8)}.partial{path.suffix}')
     try:
         yield draft
-        if durable:
-            sync(draft)
-        os.replace(draft, path)
-        if durable:
-            sync(path.parent)
+        publish(draft, path, durable)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def publish(draft: Path, path: Path, durable: bool = False) -> None:
+    """Rename a complete file, or a folder, to its final name.
+
+    Args:
+        draft (Path): File or folder, on the same file system.
+        path (Path): Its final name. A file of that name is replaced.
+        durable (bool): Whether it must also survive a power cut.
+
+    Raises:
+        OSError: If it cannot be renamed or synced.
+    """
+    if durable:
+        sync(draft)
+    os.replace(draft, path)
+    if durable:
+        sync(path.parent)
 
 
 def sync(path: Path) -> None:

@@ -1,25 +1,7 @@
-from .limits import Limits
-from .reader import (
-    FrameReader,
-    ImageFolderReader,
-    TimedFrame,
-    VideoFileReader,
-    open_frames,
-)
-from .scenes import SceneCutDetector, split_shots
-from .writer import FrameWriter, ImageFolderWriter, VideoFileWriter, open_writer
+"""Frames in and out: video files and folders of images.
 
-__all__ = [
-    'FrameReader',
-    'FrameWriter',
-    'ImageFolderReader',
-    'ImageFolderWriter',
-    'Limits',
-    'SceneCutDetector',
-    'TimedFrame',
-    'VideoFileReader',
-    'VideoFileWriter',
-    'open_frames',
-    'open_writer',
-    'split_shots',
-]
+The modules are imported by name, since some are needed before anything is decoded:
+:mod:`.options`, :mod:`.limits`, :mod:`.formats`, :mod:`.clip_info` and
+:mod:`.work_folder` import the standard library only. Reading and writing, in
+:mod:`.reader` and :mod:`.writer`, needs PyAV, OpenCV and NumPy, but no torch.
+"""

@@ -1,37 +1,33 @@
-"""How RGB and the YUV of video files become each other."""
+"""Conversion between RGB and the YUV of video files."""
 
 from typing import NamedTuple
 
 import av
 import cv2
 import numpy as np
-from av.video.reformatter import (
-    ColorPrimaries,
-    ColorRange,
-    Colorspace,
-    ColorTrc,
-    Interpolation,
-    VideoReformatter,
-)
+from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
-# Without these flags, swscale is up to 2 of 255 levels off even where colour is flat.
-_EXACT = (
-    Interpolation.BICUBIC
-    | Interpolation.ACCURATE_RND
-    | Interpolation.FULL_CHR_H_INT
-    | Interpolation.FULL_CHR_H_INP
-)
-_MATRIX_RGB = 0  # AVCOL_SPC_RGB; PyAV names only swscale's own numbers.
+# FFmpeg's numbers; only recent versions of PyAV name them.
+_BICUBIC = 0x4  # SWS_BICUBIC
+_FULL_CHROMA_OUT = 0x2000  # SWS_FULL_CHR_H_INT
+_FULL_CHROMA_IN = 0x4000  # SWS_FULL_CHR_H_INP
+_ACCURATE_ROUNDING = 0x40000  # SWS_ACCURATE_RND
+_MATRIX_RGB = 0  # AVCOL_SPC_RGB
 _MATRIX_BT709 = 1  # AVCOL_SPC_BT709
 _MATRIX_UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED
 _MATRIX_BT601 = 5  # AVCOL_SPC_BT470BG
-# What swscale takes for white in RGB of 16 bits on the way to YUV.
+_PRIMARIES_BT709 = 1  # AVCOL_PRI_BT709
+_TRANSFER_BT709 = 1  # AVCOL_TRC_BT709
+
+_EXACT = _BICUBIC | _FULL_CHROMA_OUT | _FULL_CHROMA_IN | _ACCURATE_ROUNDING
+"""Flags without which swscale is up to 2 of 255 levels off, even in flat colour."""
 _SWSCALE_WHITE = 255 << 8
+"""White in 16-bit RGB as swscale expects it for YUV."""
 _MAX_SD_HEIGHT = 576
 
 
 class Orientation(NamedTuple):
-    """How a decoded picture is turned upright: transposed first, then mirrored.
+    """How to rotate a decoded picture upright: transpose first, then mirror.
 
     Attributes:
         transpose (bool): Whether rows become columns.
@@ -45,7 +41,7 @@ class Orientation(NamedTuple):
 
     @classmethod
     def of(cls, frame: av.VideoFrame) -> 'Orientation':
-        """Read it from the display matrix; other angles go to the nearest quarter."""
+        """Read the display matrix; angles are rounded to quarter turns."""
         matrix = frame.side_data.get('DISPLAYMATRIX')
         if matrix is None:
             return cls(False, False, False)
@@ -56,7 +52,7 @@ class Orientation(NamedTuple):
         return cls(False, x_to_x < 0, y_to_y < 0)
 
     def apply(self, image: np.ndarray) -> np.ndarray:
-        """Turn (H, W, C), without a copy."""
+        """Rotate (H, W, C), without a copy."""
         if self.transpose:
             image = image.transpose(1, 0, 2)
         return image[:: -1 if self.mirror_y else 1, :: -1 if self.mirror_x else 1]
@@ -69,19 +65,19 @@ def to_rgb(
 ) -> np.ndarray:
     """Convert a decoded frame to RGB.
 
-    Range and YUV matrix are those that the frame names. A frame that does not name its
-    matrix is taken for BT.601 up to 576 rows and for BT.709 above, as video players do.
+    Range and YUV matrix are those that the frame declares. A frame without a matrix is
+    assumed to be BT.601 up to 576 rows and BT.709 above, as in video players.
 
     Args:
         frame (av.VideoFrame): Of any pixel format.
-        reformatter (VideoReformatter): Kept from frame to frame, to save its set-up.
+        reformatter (VideoReformatter): Reused for all frames, to save its set-up.
         dtype (np.dtype | type): uint8, or uint16 that spans 0 to 65535.
 
     Returns:
-        np.ndarray: (H, W, 3), turned upright.
+        np.ndarray: (H, W, 3), upright.
 
     Raises:
-        FFmpegError: If swscale has no conversion from its matrix.
+        FFmpegError: If swscale cannot convert from its matrix.
     """
     guess_bt709 = frame.colorspace == _MATRIX_UNSPECIFIED and is_hd(frame.height)
     is_deep = depth(frame.format) > 8
@@ -100,7 +96,7 @@ def to_rgb(
 
 
 def is_hd(height: int) -> bool:
-    """Whether frames that do not name their matrix are taken for BT.709."""
+    """Whether frames without a declared matrix are assumed to be BT.709."""
     return height > _MAX_SD_HEIGHT
 
 
@@ -110,7 +106,7 @@ def depth(pixel_format: av.VideoFormat) -> int:
 
 
 def _deep_white(frame: av.VideoFrame) -> int:
-    """What swscale makes of white in 16 bits, which is less than 65535."""
+    """White in swscale's 16-bit RGB, which is below 65535."""
     if frame.format.is_rgb:
         return 65535
     is_grey = len(frame.format.components) < 3
@@ -121,7 +117,7 @@ def _deep_white(frame: av.VideoFrame) -> int:
 
 
 def _rescale(image: np.ndarray, white: int, dtype: np.dtype | type) -> np.ndarray:
-    """Map 0 to ``white`` to the whole range of a type, with rounding."""
+    """Map [0, ``white``] to the full range of a type, with rounding."""
     if dtype == np.uint8:
         return cv2.convertScaleAbs(image, alpha=255 / white)
     return cv2.addWeighted(image, 65535 / white, image, 0, 0)
@@ -133,17 +129,17 @@ def from_rgb(
     reformatter: VideoReformatter,
     is_bt709: bool = True,
 ) -> av.VideoFrame:
-    """Convert RGB to the colours of a video file.
+    """Convert RGB to the pixel format of a video file.
 
     Args:
         image (np.ndarray): (H, W, 3), uint8, or uint16 that spans 0 to 65535.
         pixel_format (str): FFmpeg's name.
-        reformatter (VideoReformatter): Kept from frame to frame, to save its set-up.
-        is_bt709 (bool): Whether YUV is of BT.709, else of BT.601.
+        reformatter (VideoReformatter): Reused for all frames, to save its set-up.
+        is_bt709 (bool): Whether YUV is BT.709, else BT.601.
 
     Returns:
-        VideoFrame: YUV in limited range; in full range where the format (``yuvj...``)
-        says so, and RGB if the format is of RGB.
+        VideoFrame: YUV in limited range, or in full range for the formats ``yuvj...``;
+        RGB if the format is RGB.
     """
     is_rgb, is_full = _traits(pixel_format)
     if image.dtype == np.uint16 and not is_rgb:
@@ -162,16 +158,16 @@ def from_rgb(
 
 
 def tag_colours(context: av.VideoCodecContext, is_bt709: bool = True) -> None:
-    """Let a video file say that its frames come from :func:`from_rgb`."""
+    """Declare the colours that :func:`from_rgb` gives."""
     is_rgb, is_full = _traits(context.pix_fmt)
     matrix = _MATRIX_BT709 if is_bt709 else _MATRIX_BT601
     context.colorspace = _MATRIX_RGB if is_rgb else matrix
     context.color_range = ColorRange.JPEG if is_full else ColorRange.MPEG
-    context.color_primaries = ColorPrimaries.BT709
-    context.color_trc = ColorTrc.BT709
+    context.color_primaries = _PRIMARIES_BT709
+    context.color_trc = _TRANSFER_BT709
 
 
 def _traits(pixel_format: str) -> tuple[bool, bool]:
-    """Whether a pixel format is of RGB, and whether of full range."""
+    """Whether a pixel format is RGB, and whether it has full range."""
     is_rgb = av.VideoFormat(pixel_format).is_rgb
     return is_rgb, is_rgb or pixel_format.startswith('yuvj')

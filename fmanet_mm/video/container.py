@@ -1,14 +1,14 @@
-"""Containers of video files: how they are opened, and what their headers say."""
+"""Containers of video files: opening them, and reading sizes from their headers."""
 
 import os
 from collections.abc import Mapping
+from fractions import Fraction
+from numbers import Rational
 from typing import BinaryIO
 
 import av
 from av.container import Flags
 
-# FFmpeg's names of the formats that hold a video in one file. Left out are playlists,
-# manifests and scripts, which name other files or addresses.
 _FORMATS = (
     'mov,mp4,m4a,3gp,3g2,mj2',
     'matroska,webm',
@@ -41,6 +41,10 @@ _FORMATS = (
     'gif',
     'apng',
 )
+"""FFmpeg's names of the formats that hold a video in one file.
+
+Playlists, manifests and scripts, which refer to other files or addresses, are left out.
+"""
 _EBML = bytes.fromhex('1A45DFA3')
 _SEGMENT = bytes.fromhex('18538067')
 
@@ -48,14 +52,14 @@ _SEGMENT = bytes.fromhex('18538067')
 def open_container(
     file: BinaryIO, options: Mapping[str, str] | None = None
 ) -> av.container.InputContainer:
-    """Open a video file by its content; nothing but the file itself is read.
+    """Open a video file by its content; only the file itself is read.
 
     Args:
-        file (BinaryIO): A local file that is open for reading.
-        options (Mapping[str, str] | None): Further options of FFmpeg.
+        file (BinaryIO): A local file, open for reading.
+        options (Mapping[str, str], optional): Further options of FFmpeg.
 
     Raises:
-        FFmpegError | OSError: If it is no video file, or of a format that may refer to
+        FFmpegError | OSError: If it is not a video file, or its format may refer to
             other files or to the network.
     """
     container = av.open(
@@ -65,22 +69,37 @@ def open_container(
             'protocol_whitelist': 'none',
             **(options or {}),
         },
-        metadata_errors='replace',  # Titles and the like may be in any encoding.
+        **_metadata_arguments(),
     )
-    # FFmpeg would make up presentation times of AVI files, and wrong ones.
+    # FFmpeg would invent presentation times for AVI files, and wrong ones.
     container.flags &= ~Flags.gen_pts.value
     return container
 
 
+def exact(value: Rational) -> Fraction:
+    """Convert a rate or a unit of time; from PyAV 19 on, they are not Fractions."""
+    return Fraction(value.numerator, value.denominator)
+
+
+def _metadata_arguments() -> dict[str, str]:
+    """Arguments of ``av.open`` that accept tags in any encoding.
+
+    From PyAV 19 on there are none, and tags in any encoding are accepted.
+    """
+    if int(av.__version__.partition('.')[0]) < 19:
+        return {'metadata_errors': 'replace'}
+    return {}
+
+
 def declared_size(path: str | os.PathLike) -> int | None:
-    """Read how many bytes a file must at least have.
+    """Read the smallest size in bytes that a file must have.
 
     Args:
         path (str | PathLike): A video file.
 
     Returns:
-        int | None: For AVI and Matroska or WebM files what the header says, if it says
-        something; None for others.
+        int | None: The size that the header of an AVI, Matroska or WebM file declares;
+        None if it declares none, and for other formats.
     """
     with open(path, 'rb') as file:
         head = file.read(256)
@@ -96,10 +115,10 @@ def declared_size(path: str | os.PathLike) -> int | None:
 
 
 def _read_ebml_size(data: bytes, start: int) -> tuple[int | None, int]:
-    """Size of an EBML element (RFC 8794, Section 4) and where its data begin.
+    """Size of an EBML element (RFC 8794, Section 4) and the offset of its data.
 
-    The number of leading zero bits says how many bytes follow the first; all ones
-    mean that the size is not known.
+    The number of leading zero bits is the number of bytes after the first; all ones
+    mean that the size is unknown.
     """
     length = 9 - data[start].bit_length()
     end = start + length

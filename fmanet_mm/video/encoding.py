@@ -1,4 +1,4 @@
-"""What video files are encoded with: containers, codecs, and their settings."""
+"""Encoding of video files: codecs, containers, and their settings."""
 
 import io
 import os
@@ -14,15 +14,6 @@ from av.format import Flags as FormatFlags
 
 from .colour import is_hd, tag_colours
 
-# FFmpeg's names of the containers.
-VIDEO_FORMATS = {
-    '.mp4': 'mp4',
-    '.mov': 'mov',
-    '.mkv': 'matroska',
-    '.webm': 'webm',
-    '.avi': 'avi',
-}
-# These lack a constant rate factor, but not constant quality.
 _QUANTIZER_CODECS = (
     'mjpeg',
     'mpeg1video',
@@ -31,27 +22,39 @@ _QUANTIZER_CODECS = (
     'msmpeg4v2',
     'msmpeg4v3',
 )
-# Constant quality that is hard to tell from the original; of quantizers, the finest.
+"""Codecs with constant quality, but without a constant rate factor."""
 _DEFAULT_CRF = 15
+"""Constant quality that is hard to tell from the original."""
 _FINEST_QUANTIZER = 2
 _QUANTIZER_UNIT = 118  # FF_QP2LAMBDA
-# FFmpeg knows no bound for these, but the codecs do.
-_MAX_CRF = {'libx264': 51, 'libx265': 51}
+_MAX_CRF = {
+    'libx264': 51,
+    'libx264rgb': 51,
+    'libx265': 51,
+    'libvpx': 63,
+    'libvpx-vp9': 63,
+    'libaom-av1': 63,
+    'libsvtav1': 63,
+}
+"""Encoders with a constant rate factor, and its largest value."""
 _ALWAYS = {
-    # With the instructions of some processors it is not even reproducible on one.
+    # x264's SIMD paths are not bit-reproducible.
     'libx264': {'x264-params': 'cpu-independent=1'},
     'libx265': {'x265-params': 'log-level=error'},
 }
-# They say in their own data how wide pixels are; other codecs leave it to containers.
+"""Options that an encoder always gets."""
 _CODECS_WITH_ASPECT = ('h264', 'hevc', 'mjpeg', 'mpeg1video', 'mpeg2video', 'mpeg4')
+"""Codecs that store the pixel aspect ratio in the bitstream."""
 _FORMATS_WITH_ASPECT = ('mp4', 'mov')
-# They name the matrix of their YUV, which AVI does not.
+"""Containers that store the pixel aspect ratio."""
 _CODECS_WITH_MATRIX = ('av1', 'h264', 'mpeg2video', 'vp9')
-# They have no times that are finer than the frame rate.
+"""Codecs that store the matrix of their YUV in the bitstream; AVI does not store it."""
 _CONSTANT_RATE_CODECS = ('mpeg1video', 'mpeg2video', 'mpeg4', 'msmpeg4v3', 'msmpeg4v2')
+"""Codecs without times finer than the frame rate."""
 _CONSTANT_RATE_FORMATS = ('avi',)
-# Unit of times where no other is known: divides the usual ones.
+"""Containers without times finer than the frame rate."""
 _FINE_TICKS = 90_000
+"""Default ticks per second: a multiple of common rates."""
 
 
 @dataclass(frozen=True)
@@ -81,10 +84,10 @@ class Encoding:
     sample_aspect_ratio: Fraction
 
     def add_to(self, container: av.container.OutputContainer) -> av.VideoStream:
-        """Add a stream that encodes so to a container, whatever its format is.
+        """Add a stream with this encoding to a container of any format.
 
         Raises:
-            ValueError: If the codec cannot encode so.
+            ValueError: If the codec does not support it.
         """
         stream = container.add_stream(
             self.codec,
@@ -100,41 +103,42 @@ class Encoding:
         if self._canonical_codec in _QUANTIZER_CODECS:
             context.qscale = True
             context.global_quality = _FINEST_QUANTIZER * _QUANTIZER_UNIT
-        # The stream's own container may be one of segments.
+        # The container may be that of a segment, of another format than the file.
         if self._has_global_header:
             context.flags |= Flags.global_header
         else:
             context.flags &= ~Flags.global_header
         if self.format == 'avi':
-            context.max_b_frames = 0  # AVI has no times of presentation.
+            context.max_b_frames = 0  # AVI has no presentation times.
         if self._canonical_codec == 'hevc' and container.format.name in ('mp4', 'mov'):
-            context.codec_tag = 'hvc1'  # Some players know no other.
+            context.codec_tag = 'hvc1'  # Some players accept no other.
         try:
             context.open()
         except av.FFmpegError as error:
             raise ValueError(
-                f'{self.codec} takes no frames of (H, W) = {self.height, self.width} '
-                f'in {self.pixel_format} at {self.fps} fps ({error.strerror})'
+                f'{self.codec} does not encode frames of (H, W) = '
+                f'{self.height, self.width} in {self.pixel_format} at {self.fps} fps '
+                f'({error.strerror})'
             ) from error
         return stream
 
     def check_container(self) -> None:
-        """Raise a ValueError if the container does not take such a stream."""
+        """Raise a ValueError if the container cannot hold such a stream."""
         with av.open(io.BytesIO(), 'w', format=self.format) as trial:
             self.add_to(trial)
             try:
                 trial.start_encoding()
             except av.FFmpegError as error:
                 raise ValueError(
-                    f'{self.format} files take no video of {self.codec} in '
+                    f'{self.format} files cannot hold video of {self.codec} in '
                     f'{self.pixel_format} ({error.strerror})'
                 ) from error
 
     @property
     def is_bt709(self) -> bool:
-        """Whether YUV is of BT.709; where nothing can say so, as players guess."""
+        """Whether YUV is BT.709; if it cannot be declared, what players assume."""
         if self._canonical_codec == 'mjpeg':
-            return False  # It is of BT.601 by definition.
+            return False  # It is BT.601 by definition.
         return (
             self.format != 'avi'
             or self._canonical_codec in _CODECS_WITH_MATRIX
@@ -143,7 +147,7 @@ class Encoding:
 
     @property
     def keeps_aspect(self) -> bool:
-        """Whether a player is told how wide pixels are."""
+        """Whether the file stores the pixel aspect ratio."""
         return (
             self.sample_aspect_ratio == 1
             or self.format in _FORMATS_WITH_ASPECT
@@ -160,34 +164,19 @@ class Encoding:
         return bool(flags & FormatFlags.global_header.value)
 
 
-def find_format(path: str | os.PathLike) -> str:
-    """Tell FFmpeg's name of the container that a file name asks for.
-
-    Raises:
-        ValueError: If the suffix is of no container that is supported.
-    """
-    suffix = os.path.splitext(path)[1].lower()
-    if suffix not in VIDEO_FORMATS:
-        raise ValueError(
-            f'cannot write {path}: a video must end in one of '
-            f'{", ".join(VIDEO_FORMATS)}, and a new folder must have no suffix'
-        )
-    return VIDEO_FORMATS[suffix]
-
-
 def find_codec(format: str, name: str | None = None) -> str:
     """Find the encoder to use.
 
     Args:
         format (str): FFmpeg's name of the container.
-        name (str | None): The encoder, or the codec, such as ``'hevc'``; by default
+        name (str, optional): The encoder, or the codec, such as ``'hevc'``; by default
             H.264, or VP9 in WebM.
 
     Returns:
         str: FFmpeg's name of the encoder.
 
     Raises:
-        ValueError: If there is no such encoder, or the container does not hold it.
+        ValueError: If there is no such encoder, or the container cannot hold its codec.
     """
     with av.open(os.devnull, 'w', format=format) as container:
         supported = container.supported_codecs
@@ -206,11 +195,12 @@ def find_codec(format: str, name: str | None = None) -> str:
 
 
 def find_options(codec: str, crf: float | None = None) -> dict[str, str]:
-    """Tell the options of an encoder that give constant quality.
+    """Return the options of an encoder for constant quality.
 
     Args:
         codec (str): FFmpeg's name of the encoder.
-        crf (float | None): Constant rate factor, the smaller the better; by default 15.
+        crf (float, optional): Constant rate factor, the smaller the better; by default
+            15.
 
     Returns:
         dict[str, str]: Empty if it has no constant rate factor.
@@ -218,20 +208,18 @@ def find_options(codec: str, crf: float | None = None) -> dict[str, str]:
     Raises:
         ValueError: If it has none but one is given, or it is out of range.
     """
-    context = av.CodecContext.create(codec, 'w')
-    options = {option.name: option for option in context.supported_options.private}
-    if 'crf' not in options:
+    if codec not in _MAX_CRF:
         if crf is not None:
             raise ValueError(f'{codec} has no constant rate factor, got crf = {crf}')
         return {}
-    largest = _MAX_CRF.get(codec, int(options['crf'].max))
+    largest = _MAX_CRF[codec]
     if crf is not None and not 0 <= crf <= largest:
         raise ValueError(f'crf of {codec} must be within 0 and {largest}, got {crf}')
     return {'crf': str(_DEFAULT_CRF if crf is None else crf)}
 
 
 def check_pixel_format(codec: str, pixel_format: str) -> None:
-    """Raise a ValueError that names the others if an encoder lacks a pixel format."""
+    """Raise a ValueError with the available ones if an encoder lacks a pixel format."""
     available = _list_pixel_formats(codec)
     if pixel_format not in available:
         raise ValueError(
@@ -243,8 +231,8 @@ def check_pixel_format(codec: str, pixel_format: str) -> None:
 def find_pixel_format(codec: str, height: int, width: int, is_deep: bool) -> str:
     """Find the pixel format to use.
 
-    YUV 4:2:0, which every player knows, has no odd sizes, so these are encoded as
-    4:4:4; the size is exact either way.
+    YUV 4:2:0, which every player supports, allows even sizes only; odd ones are encoded
+    as 4:4:4.
 
     Args:
         codec (str): FFmpeg's name of the encoder.
@@ -267,13 +255,13 @@ def find_pixel_format(codec: str, height: int, width: int, is_deep: bool) -> str
 def find_tick(
     format: str, codec: str, fps: Fraction, source_tick: Fraction | None = None
 ) -> Fraction:
-    """Find the unit of timestamps that keeps those of the source.
+    """Find the unit of timestamps that represents those of the source exactly.
 
     Args:
         format (str): FFmpeg's name of the container.
         codec (str): FFmpeg's name of the encoder.
         fps (Fraction): Frames per second.
-        source_tick (Fraction | None): The source's unit in seconds.
+        source_tick (Fraction, optional): The source's unit in seconds.
 
     Returns:
         Fraction: Seconds; ``1 / fps`` if only a constant rate can be encoded.
@@ -295,7 +283,7 @@ def _find_encoder(name: str) -> Codec | None:
 
 
 def _list_encoders(names: set[str]) -> list[str]:
-    """Those that need no hardware."""
+    """The names of the encoders that need no hardware."""
     encoders = filter(None, map(_find_encoder, names))
     hardware = Capabilities.hardware | Capabilities.hybrid
     return sorted({e.name for e in encoders if not e.capabilities & hardware})

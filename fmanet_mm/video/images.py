@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from PIL import Image, ImageFile
 
+from .formats import IMAGE_SUFFIXES
 from .limits import Limits
 
-IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp', '.ppm')
 _FORMATS = ('PNG', 'JPEG', 'BMP', 'TIFF', 'WEBP', 'PPM')
 _NO_LIMITS = Limits(None, None)
 
@@ -20,9 +20,10 @@ def list_images(folder: Path, pattern: str | None = None) -> list[Path]:
     """List the images of a folder, ordered by the numbers in their names.
 
     Args:
-        folder (Path): Where they lie.
-        pattern (str | None): Which names to take, with ``*``, ``?`` and ``[...]``; by
-            default those with the suffix of an image. Hidden files are never taken.
+        folder (Path): The folder.
+        pattern (str, optional): Which file names to list, with ``*``, ``?`` and
+            ``[...]``; by default those with the suffix of an image. Hidden files are
+            never listed.
 
     Raises:
         FileNotFoundError: If there is no such folder, or no such image in it.
@@ -58,17 +59,17 @@ def open_image(
         limits (Limits): What is refused as too large.
 
     Returns:
-        ImageFile: A context manager, not decoded yet.
+        ImageFile: A context manager; the image is not decoded yet.
 
     Raises:
-        ValueError: If it is no readable image, or too large.
+        ValueError: If it is not a readable image, or too large.
     """
     try:
         header = Image.open(path, formats=_FORMATS)
     except Image.DecompressionBombError as error:
         raise ValueError(
-            f'{path} is too large to be read: {error} Raise PIL.Image.MAX_IMAGE_PIXELS '
-            'if that is right'
+            f'{path} is too large to be read ({str(error).rstrip(".")}); raise '
+            'PIL.Image.MAX_IMAGE_PIXELS if that is right'
         ) from error
     except (OSError, SyntaxError, ValueError) as error:
         raise _unreadable(path) from error
@@ -79,12 +80,12 @@ def open_image(
 def decode_image(
     header: ImageFile.ImageFile, dtype: np.dtype | type | None = np.uint8
 ) -> np.ndarray:
-    """Decode an image that is open. Grey becomes RGB, alpha is dropped.
+    """Decode an open image. Grey becomes RGB, alpha is dropped.
 
     Args:
         header (ImageFile): From :func:`open_image`.
-        dtype (np.dtype | type | None): uint8 or uint16, to which the values are scaled;
-            None keeps the one of the file.
+        dtype (np.dtype | type, optional): uint8 or uint16, to which the values are
+            scaled; None keeps that of the file.
 
     Returns:
         np.ndarray: (H, W, 3), RGB.
@@ -94,14 +95,16 @@ def decode_image(
     """
     path = header.filename
     if header.format in ('JPEG', 'MPO', 'TIFF'):
-        # OpenCV fills in what is missing of these.
+        # OpenCV silently pads truncated files of these formats.
         try:
             header.load()
         except (OSError, SyntaxError, ValueError) as error:
             raise _unreadable(path) from error
+    # OpenCV itself opens neither names that are not UTF-8 nor, on Windows, many others.
+    data = np.fromfile(path, np.uint8)
     try:
-        image = cv2.imread(path, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
-    except cv2.error as error:  # It is larger than OpenCV reads.
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    except cv2.error as error:  # Larger than OpenCV reads.
         raise _unreadable(path) from error
     if image is None or image.dtype not in (np.uint8, np.uint16):
         raise _unreadable(path)
@@ -115,8 +118,8 @@ def decode_image(
 
 def _unreadable(path: str | os.PathLike) -> ValueError:
     return ValueError(
-        f'{path} cannot be read as an image; it is damaged, cut off, or no image of 8 '
-        f'or 16 bits in the formats {", ".join(_FORMATS)}'
+        f'{path} cannot be read as an image; it is damaged, truncated, or not an image '
+        f'of 8 or 16 bits in one of the formats {", ".join(_FORMATS)}'
     )
 
 

@@ -1,4 +1,4 @@
-"""How much of a video is read at most."""
+"""Limits on how much of a video is read."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -7,15 +7,15 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Limits:
-    """Caps that keep a broken or hostile file from taking all memory or time.
+    """Caps that keep a damaged or hostile file from taking all memory or time.
 
-    They are checked against what the file's header says, before anything is decoded,
-    and against the frames themselves.
+    They are checked against the file's header before anything is decoded, and against
+    the frames themselves.
 
     Args:
-        max_pixels (int | None): Largest H * W of a frame. None allows any.
-        max_seconds (float | None): Longest time from the start of the video to the end
-            of what is read. None allows any.
+        max_pixels (int, optional): Largest H * W of a frame. None allows any.
+        max_seconds (float, optional): Longest time from the start of the video to the
+            end of what is read. None allows any.
 
     Raises:
         ValueError: If a limit is not positive.
@@ -40,7 +40,7 @@ class Limits:
             )
 
     def check_duration(self, path: Path, seconds: Fraction) -> None:
-        """Raise a ValueError if so many seconds are too long."""
+        """Raise a ValueError if the clip is longer than ``max_seconds``."""
         if self.max_seconds is not None and float(seconds) > self.max_seconds:
             raise ValueError(
                 f'{path} lasts {float(seconds):g} s, more than max_seconds = '

@@ -7,55 +7,44 @@ from fractions import Fraction
 from itertools import chain
 from math import ceil
 from pathlib import Path
-from typing import NamedTuple
 
 import av
 import numpy as np
 from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
-from mmengine.logging import print_log
 
+from .clip_info import ClipInfo
 from .colour import Orientation, depth, to_rgb
-from .container import declared_size, open_container
+from .container import declared_size, exact, open_container
+from .frames import TimedFrame
 from .images import decode_image, list_images, open_image, read_image
-from .limits import Limits
+from .options import DEFAULT_FPS, READ_DEFAULTS, ReadOptions
 from .timestamps import fill_times
 
-DEFAULT_FPS = Fraction(25)
+_LOGGER = logging.getLogger('fmanet_mm')
 _MAX_INT = 2**31 - 1
 
 
-class TimedFrame(NamedTuple):
-    """A frame and when it is shown.
-
-    Attributes:
-        image (np.ndarray): (H, W, 3), RGB.
-        time (Fraction): Seconds since the first frame of the whole video.
-    """
-
-    image: np.ndarray
-    time: Fraction
-
-
 class FrameReader:
-    """What all readers have in common; :func:`open_frames` gives one.
+    """Base class of the readers; :func:`open_frames` returns one.
 
     A reader is a context manager and can be iterated once. It gives (H, W, 3) RGB
     arrays in display order, and holds no more than a few of them.
 
+    Args:
+        path (str | PathLike): The video file or folder of images.
+        options (ReadOptions): Which frames to read, and how.
+
     Attributes:
-        path (Path): What is read.
+        path (Path): As given.
         name (str): Name of the clip: of the folder, or of the file without suffix.
         fps (Fraction): Frames per second, the mean of a variable frame rate.
         height (int): Rows of a frame.
         width (int): Columns of a frame.
         dtype (np.dtype): Type of the frames: uint8, or uint16 that spans 0 to 65535.
-        sample_aspect_ratio (Fraction): Width by height of a pixel of these frames; 1
-            if it is not known.
-        num_frames (int | None): Number of frames; of a video file what its header lets
-            expect, or None if it says nothing.
-        start (Fraction | None): Time in seconds from which frames are given.
-        end (Fraction | None): Time in seconds before which frames are given.
+        num_frames (int | None): Number of frames; for a video file an estimate from its
+            header, or None if that does not allow one.
+        info (ClipInfo): Facts for the file that is written from this one.
     """
 
     path: Path
@@ -64,26 +53,15 @@ class FrameReader:
     height: int
     width: int
     dtype: np.dtype
-    sample_aspect_ratio: Fraction
     num_frames: int | None
+    info: ClipInfo
 
-    def __init__(
-        self,
-        path: str | os.PathLike,
-        start: Fraction | float | None,
-        end: Fraction | float | None,
-        limits: Limits,
-    ) -> None:
+    def __init__(self, path: str | os.PathLike, options: ReadOptions) -> None:
         self.path = Path(path)
-        self.start = _to_seconds('start', start)
-        self.end = _to_seconds('end', end)
-        if self.end is not None and self.end <= (self.start or 0):
-            raise ValueError(
-                f'end = {end} s leaves nothing of {path}; it must be greater than '
-                f'start = {start or 0} s'
-            )
-        self._limits = limits
-        self._told_of_alpha = False
+        self._start = options.start or Fraction(0)
+        self._end = options.end
+        self._limits = options.limits
+        self._alpha_reported = False
 
     def __enter__(self) -> 'FrameReader':
         return self
@@ -92,7 +70,7 @@ class FrameReader:
         self.close()
 
     def close(self) -> None:
-        """Let go of the file; frames cannot be read any more."""
+        """Release the file; no more frames can be read."""
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """Give the frames; see :meth:`timed`."""
@@ -102,13 +80,13 @@ class FrameReader:
         """Give the frames with their times.
 
         Yields:
-            TimedFrame: Frame and time; times grow, and are 0 at the first frame of the
-            whole video, whatever ``start`` is.
+            TimedFrame: Frame and time; times increase, and are 0 at the first frame of
+            the complete video, whatever ``start`` is.
 
         Raises:
-            ValueError: If a frame cannot be decoded or has another size than the
-                first; the frames before it were given. The message gives its number in
-                the whole video, counted from 0.
+            ValueError: If a frame cannot be decoded or differs in size from the first,
+                after all frames before it were given. The message has its number in
+                the complete video, counted from 0.
         """
         for index, frame in self._numbered():
             if frame.image.shape != (self.height, self.width, 3):
@@ -121,45 +99,32 @@ class FrameReader:
             yield frame
 
     def _numbered(self) -> Iterator[tuple[int, TimedFrame]]:
-        """Frames with their numbers in the whole video."""
+        """Frames with their numbers in the complete video."""
         raise NotImplementedError
 
-    def _tell_of_alpha(self) -> None:
-        """Say once that there is an alpha channel, which RGB lacks."""
-        if not self._told_of_alpha:
-            self._told_of_alpha = True
-            print_log(
-                f'{self.path} has an alpha channel, which is dropped',
-                logger='current',
-                level=logging.WARNING,
-            )
+    def _report_alpha(self) -> None:
+        """Log once that the alpha channel is dropped."""
+        if not self._alpha_reported:
+            self._alpha_reported = True
+            _LOGGER.warning('%s has an alpha channel, which is dropped', self.path)
 
-    def _name_part(self) -> str:
-        """Say in a message which part is read."""
-        start = f' from {float(self.start)} s' if self.start else ''
-        end = '' if self.end is None else f' before {float(self.end)} s'
+    def _part(self) -> str:
+        """Name in a message the part that is read."""
+        start = f' from {float(self._start)} s' if self._start else ''
+        end = '' if self._end is None else f' before {float(self._end)} s'
         return start + end
 
 
 class VideoFileReader(FrameReader):
     """Reads a video file.
 
-    The content decides about the format, not the file's name. Only the file itself is
-    read: playlists, which would refer to other files or the network, are refused.
-    Frames are turned upright. Times come from the file; where they are missing, they
-    are interpolated.
+    The format is found from the content, not from the file's name. Only the file itself
+    is read: playlists, which refer to other files or the network, are refused. Frames
+    are rotated upright. Times come from the file; missing ones are interpolated.
 
     Args:
         path (str | PathLike): A local file.
-        keep_depth (bool): Give uint16 if the video has more than 8 bits.
-        start (Fraction | float | None): Leave frames before this time out, in seconds.
-            They are decoded all the same.
-        end (Fraction | float | None): Leave frames at and after this time out.
-        limits (Limits | None): What is refused as too large or too long.
-
-    Attributes:
-        origin (Fraction): Timestamp in seconds that the first frame of the whole video
-            has in the file, to which its sound refers.
+        options (ReadOptions): Which frames to read, and how.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -167,40 +132,32 @@ class VideoFileReader(FrameReader):
             the limits, or start and end leave nothing of it.
     """
 
-    def __init__(
-        self,
-        path: str | os.PathLike,
-        *,
-        keep_depth: bool = False,
-        start: Fraction | float | None = None,
-        end: Fraction | float | None = None,
-        limits: Limits | None = None,
-    ) -> None:
-        super().__init__(path, start, end, limits or Limits())
+    def __init__(self, path: str | os.PathLike, options: ReadOptions) -> None:
+        super().__init__(path, options)
         self.name = self.path.stem
         if not self.path.is_file():
             raise FileNotFoundError(f'there is no video file {path}; check the path')
         self._file = open(self.path, 'rb')
         try:
-            self._open(keep_depth)
+            self._open(options)
         except Exception:
             self._file.close()
             raise
 
-    def _open(self, keep_depth: bool) -> None:
-        options = self._decoder_options()
+    def _open(self, options: ReadOptions) -> None:
+        decoder_options = self._decoder_options()
         try:
-            self._container = open_container(self._file, options)
+            self._container = open_container(self._file, decoder_options)
         except (av.FFmpegError, OSError) as error:
             raise ValueError(
                 f'{self.path} is not a video file that can be read ({error.strerror}); '
-                'it is damaged, cut off, no video, or a playlist, which is not '
+                'it is damaged, truncated, no video, or a playlist, which is not '
                 'followed; for images, name their folder'
             ) from error
         stream = self._stream = self._container.streams.best('video')
         if stream is None or Disposition.attached_pic in stream.disposition:
             raise ValueError(
-                f'{self.path} holds no video; it is cut off, or has other data only'
+                f'{self.path} holds no video; it is truncated, or has other data only'
             )
         context = stream.codec_context
         if context is None:
@@ -209,70 +166,83 @@ class VideoFileReader(FrameReader):
                 'be converted with another tool first'
             )
         self._limits.check_size(self.path, context.height, context.width)
+        self._tick = exact(stream.time_base or Fraction(1, av.time_base))
         stop = self._stop_time()
         if stop is not None:
             self._limits.check_duration(self.path, stop)
-        context.options = options
-        context.thread_count = 1  # In H.264, slice threads let damage go unnoticed.
-        self.fps = stream.average_rate or stream.guessed_rate or DEFAULT_FPS
-        self.num_frames = self._expected_frames(stop)
+        context.options = decoder_options
+        context.thread_count = 1  # With slice threads, damage in H.264 goes unnoticed.
+        self.fps = exact(stream.average_rate or stream.guessed_rate or DEFAULT_FPS)
+        self.num_frames = self._expected_frames(options, stop)
 
-        self._keep_depth = keep_depth
+        self._keep_depth = options.keep_depth
         self._damage = None
         frames = self._decode()
         first = next(frames)
         self._frames = chain([first], frames)
         self.height, self.width = first[1].image.shape[:2]
+        self.info = ClipInfo(
+            path=self.path,
+            fps=self.fps,
+            is_file=True,
+            num_frames=self.num_frames,
+            sample_aspect_ratio=self._sample_aspect_ratio,
+            start=options.start,
+            end=options.end,
+            origin=self._origin,
+        )
 
     def close(self) -> None:
-        """Let go of the file; frames cannot be read any more."""
+        """Release the file; no more frames can be read."""
         self._container.close()
         self._file.close()
 
     def _decoder_options(self) -> dict[str, str]:
-        """Keep the decoder from taking memory for a size that the header hides.
+        """Keep the decoder from allocating frames larger than the header declares.
 
-        Sizes are rounded up to blocks there, so its cap is wider.
+        It rounds sizes up to blocks, so its limit is wider.
         """
         if self._limits.max_pixels is None:
             return {}
         return {'max_pixels': str(min(4 * self._limits.max_pixels, _MAX_INT))}
 
     def _stop_time(self) -> Fraction | None:
-        """Time up to which must be decoded, as far as the header tells."""
+        """Time up to which frames must be decoded, None if the header lacks it."""
         times = []
         if self._stream.duration is not None:
-            times.append(self._stream.duration * self._stream.time_base)
+            times.append(self._stream.duration * self._tick)
         elif self._container.duration is not None:
             times.append(Fraction(self._container.duration, av.time_base))
-        if self.end is not None:
-            times.append(self.end)
+        if self._end is not None:
+            times.append(self._end)
         return min(times, default=None)
 
-    def _expected_frames(self, stop: Fraction | None) -> int | None:
-        if self.start is None and self.end is None and self._stream.frames:
+    def _expected_frames(
+        self, options: ReadOptions, stop: Fraction | None
+    ) -> int | None:
+        if options.start is None and options.end is None and self._stream.frames:
             return self._stream.frames
         if stop is None:
             return None
-        return max(1, round((stop - (self.start or 0)) * self.fps))
+        return max(1, round((stop - self._start) * self.fps))
 
     def _numbered(self) -> Iterator[tuple[int, TimedFrame]]:
         return self._frames
 
     def _decode(self) -> Iterator[tuple[int, TimedFrame]]:
-        """Decode up to the end or the first damage, then say where that is."""
+        """Decode up to the end or the first damage; raise if it is damage."""
         reformatter = VideoReformatter()
-        self.origin = None
+        self._origin = None
         count = given = 0
-        for frame, timestamp in fill_times(self._decode_sound_frames(), 1 / self.fps):
-            if self.origin is None:
-                self.origin = timestamp
+        for frame, timestamp in fill_times(self._decode_intact(), 1 / self.fps):
+            if self._origin is None:
+                self._origin = timestamp
                 self._describe(frame)
-            time = timestamp - self.origin
-            if self.end is not None and time >= self.end:
+            time = timestamp - self._origin
+            if self._end is not None and time >= self._end:
                 break
             self._limits.check_duration(self.path, time)
-            if time >= (self.start or 0):
+            if time >= self._start:
                 self._limits.check_size(self.path, frame.height, frame.width)
                 yield count, TimedFrame(self._convert(frame, reformatter), time)
                 given += 1
@@ -280,17 +250,17 @@ class VideoFileReader(FrameReader):
         else:
             self._check_end(count)
         if given == 0:
-            raise ValueError(f'{self.path} holds no frames{self._name_part()}')
+            raise ValueError(f'{self.path} holds no frames{self._part()}')
 
     def _describe(self, first: av.VideoFrame) -> None:
-        """Learn from the first frame what all frames have in common."""
+        """Take from the first frame what all frames have in common."""
         is_deep = self._keep_depth and depth(first.format) > 8
         self.dtype = np.dtype(np.uint16 if is_deep else np.uint8)
         if len(first.format.components) in (2, 4):
-            self._tell_of_alpha()
-        ratio = self._stream.sample_aspect_ratio or Fraction(1)
+            self._report_alpha()
+        ratio = exact(self._stream.sample_aspect_ratio or Fraction(1))
         is_sideways = Orientation.of(first).transpose
-        self.sample_aspect_ratio = 1 / ratio if is_sideways else ratio
+        self._sample_aspect_ratio = 1 / ratio if is_sideways else ratio
 
     def _convert(
         self, frame: av.VideoFrame, reformatter: VideoReformatter
@@ -305,9 +275,9 @@ class VideoFileReader(FrameReader):
             ) from error
 
     def _check_end(self, count: int) -> None:
-        """Raise a ValueError if so many frames are not all."""
-        if self._damage is None and self._is_cut_off():
-            self._damage = 'the file is cut off'
+        """Raise a ValueError if the stream ended early."""
+        if self._damage is None and self._is_truncated():
+            self._damage = 'the file is truncated'
         if self._damage is None:
             return
         context = self._stream.codec_context
@@ -322,21 +292,18 @@ class VideoFileReader(FrameReader):
             f'be decoded ({self._damage})'
         )
 
-    def _decode_sound_frames(
-        self,
-    ) -> Iterator[tuple[av.VideoFrame, Fraction | None]]:
-        """Frames up to the first damage, which is remembered, with their timestamps.
+    def _decode_intact(self) -> Iterator[tuple[av.VideoFrame, Fraction | None]]:
+        """Frames up to the first damage, which is recorded, with their timestamps.
 
-        Formats that give packets no presentation time, such as AVI, give them the time
-        of decoding, from which the decoder derives that of frames.
+        Formats without presentation times, such as AVI, have decoding times, from which
+        the decoder derives those of frames.
         """
-        unit = self._stream.time_base
         use_dts = None
         for frame in self._decode_to_damage():
             if use_dts is None:
                 use_dts = frame.pts is None
             timestamp = frame.dts if use_dts else frame.pts
-            yield frame, None if timestamp is None else timestamp * unit
+            yield frame, None if timestamp is None else timestamp * self._tick
 
     def _decode_to_damage(self) -> Iterator[av.VideoFrame]:
         try:
@@ -352,17 +319,17 @@ class VideoFileReader(FrameReader):
         except av.FFmpegError as error:
             self._damage = error.strerror
         if self._damage is not None:
-            yield from self._held_back()
+            yield from self._flush()
 
-    def _held_back(self) -> Iterator[av.VideoFrame]:
-        """Frames that the decoder keeps until it knows which comes next."""
+    def _flush(self) -> Iterator[av.VideoFrame]:
+        """Frames that the decoder has buffered to bring them into display order."""
         try:
             yield from self._stream.codec_context.decode(None)
         except av.FFmpegError:
             return
 
-    def _is_cut_off(self) -> bool:
-        """FFmpeg is silent about some formats that end too early."""
+    def _is_truncated(self) -> bool:
+        """Compare with the declared size; FFmpeg reports no error in some formats."""
         declared = declared_size(self.path)
         return declared is not None and self.path.stat().st_size < declared
 
@@ -370,22 +337,12 @@ class VideoFileReader(FrameReader):
 class ImageFolderReader(FrameReader):
     """Reads a folder of images, ordered by the numbers in their names.
 
-    Grey images become RGB, alpha is dropped (and the log says so). Files of other kinds
-    are ignored.
+    Grey images become RGB; alpha is dropped, which is logged. Files of other kinds are
+    ignored. The first image determines size and depth.
 
     Args:
         path (str | PathLike): A folder.
-        fps (Fraction | float): Frames per second that it shall count as.
-        keep_depth (bool): Give uint16 if the first image has 16 bits, instead of
-            rounding to 8.
-        start (Fraction | float | None): Leave frames before this time out, in seconds.
-        end (Fraction | float | None): Leave frames at and after this time out.
-        pattern (str | None): Which file names to read, with ``*``, ``?`` and ``[...]``;
-            by default all with the suffix of an image.
-        limits (Limits | None): What is refused as too large or too long.
-
-    Attributes:
-        stems (list[str]): Names of the images without suffix, in order.
+        options (ReadOptions): Which frames to read, and how.
 
     Raises:
         FileNotFoundError: If there is no such folder, or no image in it.
@@ -393,39 +350,36 @@ class ImageFolderReader(FrameReader):
             and end leave nothing.
     """
 
-    def __init__(
-        self,
-        path: str | os.PathLike,
-        fps: Fraction | float = DEFAULT_FPS,
-        *,
-        keep_depth: bool = False,
-        start: Fraction | float | None = None,
-        end: Fraction | float | None = None,
-        pattern: str | None = None,
-        limits: Limits | None = None,
-    ) -> None:
-        super().__init__(path, start, end, limits or Limits())
+    def __init__(self, path: str | os.PathLike, options: ReadOptions) -> None:
+        super().__init__(path, options)
         self.name = self.path.resolve().name
-        self.fps = Fraction(fps).limit_denominator(65536)
-        self.sample_aspect_ratio = Fraction(1)
-        images = list_images(self.path, pattern)
+        self.fps = options.folder_fps
+        images = list_images(self.path, options.pattern)
         # Frame i is shown at i / fps.
-        self._first = ceil((self.start or 0) * self.fps)
-        stop = len(images) if self.end is None else ceil(self.end * self.fps)
+        self._first = ceil(self._start * self.fps)
+        stop = len(images) if self._end is None else ceil(self._end * self.fps)
         self._images = images[self._first : stop]
         if not self._images:
             raise ValueError(
-                f'{self.path} holds no frames{self._name_part()}; its {len(images)} '
+                f'{self.path} holds no frames{self._part()}; its {len(images)} '
                 f'images last {float(len(images) / self.fps)} s'
             )
-        self.stems = [image.stem for image in self._images]
         self.num_frames = len(self._images)
         self._limits.check_duration(
             self.path, (self._first + self.num_frames) / self.fps
         )
         first = read_image(self._images[0], None, self._limits)
         self.height, self.width = first.shape[:2]
-        self.dtype = first.dtype if keep_depth else np.dtype(np.uint8)
+        self.dtype = first.dtype if options.keep_depth else np.dtype(np.uint8)
+        self.info = ClipInfo(
+            path=self.path,
+            fps=self.fps,
+            is_file=False,
+            num_frames=self.num_frames,
+            start=options.start,
+            end=options.end,
+            stems=tuple(image.stem for image in self._images),
+        )
 
     def _numbered(self) -> Iterator[tuple[int, TimedFrame]]:
         for index, path in enumerate(self._images, self._first):
@@ -439,35 +393,18 @@ class ImageFolderReader(FrameReader):
     def _read(self, path: Path) -> np.ndarray:
         with open_image(path, self._limits) as header:
             if header.has_transparency_data:
-                self._tell_of_alpha()
+                self._report_alpha()
             return decode_image(header, self.dtype)
 
 
 def open_frames(
-    path: str | os.PathLike,
-    folder_fps: Fraction | float = DEFAULT_FPS,
-    *,
-    keep_depth: bool = False,
-    start: Fraction | float | None = None,
-    end: Fraction | float | None = None,
-    pattern: str | None = None,
-    limits: Limits | None = None,
+    path: str | os.PathLike, options: ReadOptions = READ_DEFAULTS
 ) -> FrameReader:
     """Open a video file or a folder of images.
 
     Args:
         path (str | PathLike): A local video file or a folder.
-        folder_fps (Fraction | float): Frames per second of a folder; a video file
-            knows its own.
-        keep_depth (bool): Give uint16 for video of more than 8 bits and for 16-bit
-            images, instead of rounding to 8 bits.
-        start (Fraction | float | None): Leave frames before this time out, in seconds
-            since the first frame.
-        end (Fraction | float | None): Leave frames at and after this time out.
-        pattern (str | None): Which files of a folder to read, such as
-            ``'left_*.png'``; by default all with the suffix of an image.
-        limits (Limits | None): What is refused as too large or too long; by default
-            ``Limits()``.
+        options (ReadOptions): Which frames to read, and how.
 
     Returns:
         FrameReader: A context manager that gives (H, W, 3) uint8 or uint16 RGB arrays.
@@ -477,25 +414,15 @@ def open_frames(
         ValueError: If the file is not a video, its first frame cannot be read, the
             limits are exceeded, or start and end leave nothing.
     """
-    part = dict(keep_depth=keep_depth, start=start, end=end, limits=limits)
     if Path(path).is_dir():
-        return ImageFolderReader(path, folder_fps, pattern=pattern, **part)
+        return ImageFolderReader(path, options)
     if not Path(path).exists():
         raise FileNotFoundError(
             f'there is no video file or folder of images {path}; check the path'
         )
-    if pattern is not None:
+    if options.pattern is not None:
         raise ValueError(
-            f'pattern = {pattern!r} picks images of a folder, but {path} is a file'
+            f'pattern = {options.pattern!r} selects images of a folder, but {path} is '
+            'a file'
         )
-    return VideoFileReader(path, **part)
-
-
-def _to_seconds(name: str, value: Fraction | float | None) -> Fraction | None:
-    """Make a time exact, so that 0.2 is 1/5."""
-    if value is None:
-        return None
-    if value < 0:
-        raise ValueError(f'{name} must be at least 0 seconds, got {value}')
-    seconds = Fraction(value)
-    return seconds.limit_denominator(1_000_000) if isinstance(value, float) else seconds
+    return VideoFileReader(path, options)

@@ -7,19 +7,23 @@ from operator import itemgetter
 import cv2
 import numpy as np
 
-from .reader import TimedFrame
+from .frames import TimedFrame
 
-# How much more the frame must change at a scene cut than before and after, mean
-# absolute grey value in [0, 1]. In real clips it is above 0.1, elsewhere below 0.02.
 SCENE_CUT = 0.05
+"""How much more a frame must change at a scene cut than before and after it.
+
+Mean absolute grey value in [0, 1]. In real clips it is above 0.1 at cuts, and below
+0.02 elsewhere.
+"""
 
 
 class SceneCutDetector:
-    """Finds scene cuts while frames come in, one frame later than they come.
+    """Finds scene cuts in a stream of frames, one frame late.
 
-    At a cut the picture changes much more than right before and right after, like a
-    spike. Fast motion changes as much, but over several frames; a flash changes it
-    twice in a row. The change is the mean absolute difference of grey values.
+    At a cut the picture changes much more than just before and just after it: the
+    change has a spike. Fast motion changes it as much, but over several frames; a flash
+    changes it twice in a row. The change is the mean absolute difference of grey
+    values.
 
     Args:
         threshold (float): By how much the change must exceed both its neighbours, in
@@ -46,13 +50,13 @@ class SceneCutDetector:
             white = np.iinfo(grey.dtype).max
             change = cv2.norm(self._last, grey, cv2.NORM_L1) / grey.size / white
         self._last = grey
-        return self._move_on(change)
+        return self._advance(change)
 
     def finish(self) -> bool:
-        """Tell whether the last frame begins another shot."""
-        return self._move_on(0.0)
+        """Return whether the last frame begins another shot."""
+        return self._advance(0.0)
 
-    def _move_on(self, after: float) -> bool:
+    def _advance(self, after: float) -> bool:
         before, change = self._changes
         self._changes = change, after
         return change - max(before, after) > self.threshold
@@ -61,11 +65,11 @@ class SceneCutDetector:
 def mark_scene_cuts(
     frames: Iterable[TimedFrame],
 ) -> Iterator[tuple[TimedFrame, bool]]:
-    """Tell for each frame whether it begins another shot than the one before.
+    """Mark the frames that begin another shot.
 
     Args:
-        frames (Iterable[TimedFrame]): Frames of one size. They are taken one ahead of
-            the result; when they end with an error, all before it are still given.
+        frames (Iterable[TimedFrame]): Frames of one size. They are read one ahead of
+            the result; if they end with an error, all frames before it are still given.
 
     Yields:
         tuple[TimedFrame, bool]: Every frame, and whether another shot begins with it;
@@ -88,9 +92,9 @@ def mark_scene_cuts(
 
 
 def split_shots(frames: Iterable[TimedFrame]) -> Iterator[Iterator[TimedFrame]]:
-    """Cut a video into its shots, in constant memory.
+    """Split a video into its shots, in constant memory.
 
-    As with :func:`itertools.groupby`, a shot is gone when the next one is asked for.
+    As with :func:`itertools.groupby`, a shot is lost once the next one is requested.
 
     Args:
         frames (Iterable[TimedFrame]): As for :func:`mark_scene_cuts`.

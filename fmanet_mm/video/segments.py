@@ -1,4 +1,4 @@
-"""Encoded frames in closed files, from which a video file is joined."""
+"""Encoded frames in closed files, which are joined into a video file."""
 
 from collections.abc import Iterator
 from fractions import Fraction
@@ -9,22 +9,22 @@ from typing import NamedTuple
 import av
 
 from .encoding import Encoding
-from .work_folder import WorkFolder
+from .work_folder import DRAFT, WorkFolder
 
 NUM_FRAMES = 50
-"""Frames of a segment, so many are lost at most when a run is killed."""
+"""Frames of a segment, the most that are lost when a run is killed."""
 
-# They keep any timestamp; the second holds the few codecs that the first does not.
 _FORMATS = ('nut', 'mov')
+"""NUT keeps any timestamp; MOV is the fallback for codecs NUT lacks."""
 
 
 class Segment(NamedTuple):
-    """A closed file of encoded frames; the first of them needs none before it.
+    """A closed file of encoded frames that can be decoded without other segments.
 
     Attributes:
-        path (Path): The file. Its name says which frames it holds.
+        path (Path): The file. Its name consists of ``first`` and ``stop``.
         first (int): Number of its first frame.
-        stop (int): Number of the first frame that it does not hold.
+        stop (int): Number of the first frame after it.
     """
 
     path: Path
@@ -33,22 +33,22 @@ class Segment(NamedTuple):
 
     @classmethod
     def of(cls, path: Path) -> 'Segment':
-        """Read the numbers from the name of a file."""
+        """Parse the numbers in the name of a file."""
         first, stop = path.stem.split('-')
         return cls(path, int(first), int(stop))
 
     def packets(self) -> Iterator[av.Packet]:
-        """Give the encoded frames in the order in which they are decoded."""
+        """Give the encoded frames in decoding order."""
         with av.open(str(self.path)) as container:
             yield from (p for p in container.demux(video=0) if p.size)
 
 
 class Segments:
-    """Writes segments into a work folder, and joins those that are there.
+    """Writes segments into a work folder, and joins them.
 
     Args:
-        folder (WorkFolder): Where they are.
-        length (int | None): Frames of a segment; None puts all into one.
+        folder (WorkFolder): The work folder.
+        length (int, optional): Frames of a segment; None puts all into one.
 
     Attributes:
         num_frames (int): Frames in closed segments.
@@ -61,8 +61,8 @@ class Segments:
         self._closed: list[Segment] = []
         self._container = None
 
-    def find(self) -> int:
-        """Take up those that are there, and tell how many frames they hold."""
+    def adopt(self) -> int:
+        """Adopt the segments of an earlier run; return their number of frames."""
         found = {}
         for path in self._folder.path.glob('*-*.segment'):
             segment = Segment.of(path)
@@ -70,11 +70,11 @@ class Segments:
         self._closed = []
         self.num_frames = 0
         while self.num_frames in found:
-            self._admit(found[self.num_frames])
+            self._append(found[self.num_frames])
         return self.num_frames
 
     def describe(self) -> tuple[int, int, str, Fraction]:
-        """Tell the height, width, pixel format and last time of what is there."""
+        """Return height, width, pixel format and last time of the adopted frames."""
         last = self._closed[-1]
         with av.open(str(last.path)) as container:
             context = container.streams.video[0].codec_context
@@ -82,60 +82,60 @@ class Segments:
         return height, width, name, max(map(_time, last.packets()))
 
     def write(self, picture: av.VideoFrame, encoding: Encoding) -> None:
-        """Add a frame, and close the segment if it is the last one of it.
+        """Add a frame, and close the segment if it is full.
 
         Args:
-            picture (VideoFrame): In the pixel format, with its time.
+            picture (VideoFrame): In the pixel format of the encoding, with its time.
             encoding (Encoding): The same for all frames.
         """
         if self._container is None:
             self._open(encoding)
-        self._is_whole = False
+        self._is_intact = False
         self._container.mux(self._stream.encode(picture))
         self._num_open += 1
-        self._is_whole = True
+        self._is_intact = True
         if self._num_open == self._length:
             self.close()
 
     def close(self) -> None:
-        """Close the segment that is open, if there is one, so that it is kept.
+        """Close the open segment, if there is one, so that it is kept.
 
-        One that an error left in the middle of a frame is given up.
+        It is abandoned if an error occurred within a frame.
         """
-        if self._container is None or not self._is_whole:
+        if self._container is None or not self._is_intact:
             self.abandon()
             return
-        self._is_whole = False
+        self._is_intact = False
         self._container.mux(self._stream.encode())
         self._container.close()
         self._container = None
         stop = self.num_frames + self._num_open
         name = f'{self.num_frames:08d}-{stop:08d}.segment'
-        self._folder.admit(self._draft, name)
-        self._admit(Segment.of(self._folder.path / name))
+        self._folder.publish(self._draft, name)
+        self._append(Segment.of(self._folder.path / name))
 
     def abandon(self) -> None:
-        """Give up the segment that is open, if there is one."""
+        """Abandon the open segment, if there is one."""
         container, self._container = self._container, None
         if container is not None:
             try:
                 container.close()
             except av.FFmpegError:
-                return  # Its end cannot be written, and is not needed.
+                return  # Its end cannot be written, but it is not needed either.
 
     def join(self, stream: av.VideoStream, tick: Fraction) -> Iterator[av.Packet]:
         """Give the packets of all segments for a stream of another file.
 
-        Segments keep times of presentation. Those of decoding are made here, for the
-        joints too: the same times in order, late enough for frames that are decoded
-        before they are shown.
+        Segments keep presentation times. Decoding times are computed here, across the
+        joints too: they are the sorted presentation times, delayed by the reordering of
+        frames.
 
         Args:
             stream (VideoStream): The stream.
             tick (Fraction): Unit of its timestamps in seconds.
 
         Yields:
-            Packet: In the order of decoding. The first frame has the time 0.
+            Packet: In decoding order. The first frame shown has the time 0.
         """
         times = [_to_ticks(packet, tick) for packet in self._packets()]
         shown = sorted(times)
@@ -153,12 +153,12 @@ class Segments:
             yield packet
 
     def times(self) -> tuple[Fraction, Fraction]:
-        """Tell the times of the first and the last frame in seconds."""
+        """Return the times of the first and the last frame in seconds."""
         first = min(map(_time, self._closed[0].packets()))
         return first, max(map(_time, self._closed[-1].packets()))
 
     def _open(self, encoding: Encoding) -> None:
-        self._draft = self._folder.path / 'draft'
+        self._draft = self._folder.path / DRAFT
         self._num_open = 0
         for format in _FORMATS:
             container = av.open(
@@ -172,13 +172,13 @@ class Segments:
         self._stream = encoding.add_to(container)
         container.start_encoding()
         self._container = container
-        self._is_whole = True
+        self._is_intact = True
 
     def _packets(self) -> Iterator[av.Packet]:
         for segment in self._closed:
             yield from segment.packets()
 
-    def _admit(self, segment: Segment) -> None:
+    def _append(self, segment: Segment) -> None:
         self._closed.append(segment)
         self.num_frames = segment.stop
 

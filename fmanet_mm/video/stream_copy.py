@@ -1,4 +1,4 @@
-"""Sound, subtitles and tags of a video file, copied as they are."""
+"""Audio, subtitles and tags of a video file, copied without changes."""
 
 import io
 import logging
@@ -8,29 +8,29 @@ from fractions import Fraction
 from typing import NamedTuple
 
 import av
-from mmengine.logging import print_log
 
-from .container import open_container
+from .container import exact, open_container
 
+_LOGGER = logging.getLogger('fmanet_mm')
 _COPIED = ('audio', 'subtitle', 'attachment')
-# What MP4 calls a name is a title elsewhere.
 _STREAM_TAGS = {
     'language': 'language',
     'name': 'title',
     'title': 'title',
     'handler_name': 'handler_name',
 }
-# Of the file that is copied from, and not of what it shows.
+"""Tags of a stream that are copied, and their names; "name" in MP4 is a title."""
 _FORMAT_TAGS = ('encoder', 'major_brand', 'minor_version', 'compatible_brands')
+"""Tags that describe the source file, not its content."""
 
 
-class Window(NamedTuple):
-    """Which part of a file is copied.
+class TimeSpan(NamedTuple):
+    """The part of a file that is copied.
 
     Attributes:
-        zero (Fraction): What becomes time 0, in seconds of the file's own clock.
-        is_cut (bool): Whether what comes before is left out.
-        end (Fraction | None): Seconds after ``zero`` at which it ends.
+        zero (Fraction): Timestamp in the file, in seconds, that becomes time 0.
+        is_cut (bool): Whether packets before it are left out.
+        end (Fraction | None): Seconds after ``zero`` at which the part ends.
     """
 
     zero: Fraction
@@ -39,7 +39,7 @@ class Window(NamedTuple):
 
 
 class CopiedStreams:
-    """The streams of a video file that are no video, for another file.
+    """The audio, subtitle and attachment streams of a video file, for another file.
 
     A context manager. Audio and subtitles are copied packet by packet, with their
     language, title and disposition; so are attachments, such as the fonts of subtitles.
@@ -49,7 +49,7 @@ class CopiedStreams:
         format (str): FFmpeg's name of the container that they are copied to.
 
     Attributes:
-        unfit (list[str]): Names those that this container cannot hold.
+        unfit (list[str]): Descriptions of the streams that this container cannot hold.
         tick (Fraction): Unit of the video's timestamps in seconds.
     """
 
@@ -57,7 +57,7 @@ class CopiedStreams:
         self._path = path
         self._file = open(path, 'rb')
         self._container = open_container(self._file)
-        self.tick = self._container.streams.best('video').time_base
+        self.tick = exact(self._container.streams.best('video').time_base)
         streams = [s for s in self._container.streams if s.type in _COPIED]
         self._streams = [stream for stream in streams if _fits(stream, format)]
         self.unfit = [_describe(s) for s in streams if s not in self._streams]
@@ -70,8 +70,8 @@ class CopiedStreams:
         self._container.close()
         self._file.close()
 
-    def add_to(self, container: av.container.OutputContainer, window: Window) -> None:
-        """Add the streams, the chapters and the tags of the whole file."""
+    def add_to(self, container: av.container.OutputContainer, span: TimeSpan) -> None:
+        """Add the streams, chapters and tags to an output file."""
         for stream in self._streams:
             target = container.add_stream_from_template(stream, opaque=True)
             target.disposition = stream.disposition
@@ -86,13 +86,14 @@ class CopiedStreams:
             for name, value in self._container.metadata.items()
             if name.lower() not in _FORMAT_TAGS
         )
-        chapters = (_move_chapter(c, window) for c in self._container.chapters())
-        container.set_chapters([chapter for chapter in chapters if chapter])
+        if hasattr(container, 'set_chapters'):  # PyAV 16 and later.
+            chapters = (_move_chapter(c, span) for c in self._container.chapters())
+            container.set_chapters([chapter for chapter in chapters if chapter])
 
-    def packets(self, window: Window) -> Iterator[av.Packet]:
-        """Give the packets of that part, with the times and the streams to write.
+    def packets(self, span: TimeSpan) -> Iterator[av.Packet]:
+        """Give the packets of a part, with times and streams of the output file.
 
-        A damaged file ends early; the log then says so.
+        In a damaged file they end early, which is logged.
         """
         streams = [s for s in self._streams if s.type != 'attachment']
         if not streams:
@@ -106,20 +107,19 @@ class CopiedStreams:
                 if source.type == 'audio':
                     _fill_duration(packet, last.get(source.index))
                     last[source.index] = packet.pts
-                if _move(packet, window, source.type == 'subtitle'):
+                if _move(packet, span, source.type == 'subtitle'):
                     packet.stream = self._targets[source.index]
                     yield packet
         except av.FFmpegError as error:
-            print_log(
-                f'sound and subtitles of {self._path} are copied up to a place that '
-                f'cannot be read ({error.strerror})',
-                logger='current',
-                level=logging.WARNING,
+            _LOGGER.warning(
+                'audio and subtitles of %s are copied only up to a damaged part (%s)',
+                self._path,
+                error.strerror,
             )
 
 
 def _fits(stream: av.stream.Stream, format: str) -> bool:
-    """Try whether a container takes a stream."""
+    """Whether a container can hold a stream, found by trying."""
     try:
         with av.open(io.BytesIO(), 'w', format=format) as trial:
             trial.add_stream_from_template(stream, opaque=True)
@@ -136,46 +136,46 @@ def _describe(stream: av.stream.Stream) -> str:
 
 
 def _is_filler(packet: av.Packet) -> bool:
-    """MP4 has empty texts between subtitles; FFmpeg writes them by itself."""
+    """Whether it is one of MP4's empty texts, which FFmpeg adds between subtitles."""
     return packet.stream.name == 'mov_text' and bytes(packet) == bytes(2)
 
 
 def _fill_duration(packet: av.Packet, last: int | None) -> None:
-    """Take that of the packet before, lest MP4 cuts the last one off."""
+    """Reuse the previous duration, or MP4 drops the last packet."""
     if not packet.duration and None not in (packet.pts, last):
         packet.duration = packet.pts - last
 
 
-def _move(packet: av.Packet, window: Window, is_subtitle: bool) -> bool:
-    """Move a packet to where the window begins; tell whether it lies inside.
+def _move(packet: av.Packet, span: TimeSpan, is_subtitle: bool) -> bool:
+    """Shift a packet to the times of the part; return whether it lies inside.
 
-    Of subtitles that are shown at its edges, the part inside is kept.
+    Subtitles at the edges are shortened to the part.
     """
     begin = packet.pts if packet.pts is not None else packet.dts
     if begin is None:
         return False
     unit = packet.time_base
-    shift = round(window.zero / unit)
+    shift = round(span.zero / unit)
     begin -= shift
     stop = begin + (packet.duration or 0)
     packet.pts = begin
     packet.dts = None if packet.dts is None else packet.dts - shift
-    end = None if window.end is None else round(window.end / unit)
+    end = None if span.end is None else round(span.end / unit)
     if is_subtitle and stop > begin:
-        first = max(begin, 0) if window.is_cut else begin
+        first = max(begin, 0) if span.is_cut else begin
         last = stop if end is None else min(stop, end)
         packet.pts = packet.dts = first
         packet.duration = last - first
         return first < last
-    return (not window.is_cut or begin >= 0) and (end is None or begin < end)
+    return (not span.is_cut or begin >= 0) and (end is None or begin < end)
 
 
-def _move_chapter(chapter: dict, window: Window) -> dict | None:
-    """Cut a chapter to the window; None if it lies outside."""
+def _move_chapter(chapter: dict, span: TimeSpan) -> dict | None:
+    """Cut a chapter to the part; None if it lies outside."""
     unit = chapter['time_base']
-    shift = round(window.zero / unit)
+    shift = round(span.zero / unit)
     begin = max(chapter['start'] - shift, 0)
     stop = chapter['end'] - shift
-    if window.end is not None:
-        stop = min(stop, round(window.end / unit))
+    if span.end is not None:
+        stop = min(stop, round(span.end / unit))
     return {**chapter, 'start': begin, 'end': stop} if begin < stop else None

@@ -1,4 +1,4 @@
-"""When frames are shown."""
+"""Times of frames."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -7,18 +7,18 @@ from typing import TypeVar
 
 T = TypeVar('T')
 
-# So many frames in a row are held until the next time that is known.
 MAX_HELD = 16
+"""Most frames buffered while timestamps are missing."""
 
 
 def fill_times(
     items: Iterable[tuple[T, Fraction | None]], step: Fraction
 ) -> Iterator[tuple[T, Fraction]]:
-    """Make all times known and growing.
+    """Give every item a time, in increasing order.
 
     A time that is missing, or not later than the one before, is interpolated between
-    its neighbours. Where there is none on one side, or it is more than ``MAX_HELD``
-    items away, times go on by ``step``.
+    its neighbours. Without a neighbour on one side, or with one more than ``MAX_HELD``
+    items away, times continue in steps of ``step``.
 
     Args:
         items (Iterable[tuple[T, Fraction | None]]): Items with their times in seconds.

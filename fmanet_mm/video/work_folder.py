@@ -1,4 +1,4 @@
-"""The folder beside an output in which the output is made."""
+"""The folder next to an output in which the output is built."""
 
 import json
 import os
@@ -7,35 +7,37 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..utils.files import sync
+from ..utils.files import publish
 
-_JOB = 'job.json'
-_DRAFT = 'draft'
+DRAFT = 'draft'
+"""Name of a file in a work folder that is not complete yet."""
+_SETTINGS = 'job.json'
 
 
 def work_folder_path(target: Path) -> Path:
-    """Where what is kept for another run to go on with is, while it is."""
+    """Path of the folder that keeps an interrupted run's frames."""
     return target.with_name(f'.{target.name}.partial')
 
 
 def holds_work(folder: Path) -> bool:
-    """Whether there is more in a work folder than its description."""
+    """Whether a work folder holds more than its settings."""
     files = (path for path in folder.rglob('*') if path.is_file())
-    return any(path.name not in (_JOB, _DRAFT) for path in files)
+    return any(path.name not in (_SETTINGS, DRAFT) for path in files)
 
 
 class WorkFolder:
-    """Holds what is written until it is complete.
+    """Holds an output until it is complete.
 
-    One that is kept has a stable name, and says in ``job.json`` which job it belongs
-    to, so that a run that was broken off, even by SIGKILL or a power cut, can be
-    gone on with. What is in it otherwise is whole: it comes in by :meth:`add`.
+    A folder that is kept has a stable name and records in ``job.json`` the settings of
+    its run, so that an interrupted run, even one that SIGKILL or a power cut ended, can
+    be resumed. Its other files are complete: they enter by :meth:`write` or
+    :meth:`publish`.
 
     Args:
         target (Path): The output.
-        keep (bool): Whether another run may go on with it.
-        job (Mapping[str, Any] | None): Settings that both runs must share; anything
-            that ``json`` or ``str`` can write.
+        keep (bool): Whether another run may resume it.
+        settings (Mapping[str, Any], optional): Settings that both runs must share;
+            anything that ``json`` or ``str`` can write.
 
     Attributes:
         path (Path): The folder.
@@ -43,82 +45,77 @@ class WorkFolder:
     """
 
     def __init__(
-        self, target: Path, keep: bool, job: Mapping[str, Any] | None = None
+        self, target: Path, keep: bool, settings: Mapping[str, Any] | None = None
     ) -> None:
         self.path = work_folder_path(
             target if keep else target.with_name(f'{target.name}.{os.getpid()}')
         )
         self.keep = keep
-        self._job = json.loads(json.dumps(job or {}, default=str))
+        self._settings = json.loads(json.dumps(settings or {}, default=str))
 
     def open(self, resume: bool, count_frames: Callable[[], int]) -> None:
-        """Make the folder, or go on with the one that is there.
+        """Create the folder, or resume with the one that exists.
 
         Args:
-            resume (bool): Whether to go on.
-            count_frames (Callable[[], int]): Tells how many frames the folder holds.
+            resume (bool): Whether to resume.
+            count_frames (Callable[[], int]): Returns how many frames the folder holds.
 
         Raises:
-            ValueError: If it holds frames and ``resume`` is False, or they belong to
-                another job.
+            ValueError: If it holds frames and ``resume`` is False, or they were made
+                with other settings.
             OSError: If it cannot be written.
         """
-        kept = self._read_job() if self.keep else None
+        kept = self._read_settings() if self.keep else None
         num_frames = 0 if kept is None else count_frames()
         if num_frames == 0:
             self.discard()
             self.path.mkdir(parents=True)
-            self.add(_JOB, json.dumps(self._job, indent=2).encode())
+            self.write(_SETTINGS, json.dumps(self._settings, indent=2).encode())
         elif not resume:
             raise ValueError(
-                f'{self.path} holds {num_frames} frames of a run that was broken off; '
-                'go on with it (--resume, or resume=True), or remove it to begin anew'
+                f'{self.path} holds {num_frames} frames of an interrupted run; resume '
+                'it (--resume, or Resume(enabled=True)), or remove the folder to start '
+                'over'
             )
         else:
-            self._check_job(kept)
+            self._check_settings(kept)
 
-    def add(self, name: str, data: bytes) -> None:
-        """Write a file that is never there in part."""
-        draft = self.path / _DRAFT
+    def write(self, name: str, data: bytes) -> None:
+        """Write a file that is complete whenever it exists."""
+        draft = self.path / DRAFT
         draft.write_bytes(data)
-        self.admit(draft, name)
+        self.publish(draft, name)
 
-    def admit(self, draft: Path, name: str) -> None:
-        """Give a file that was written in full its name."""
-        path = self.path / name
-        if self.keep:
-            sync(draft)
-        os.replace(draft, path)
-        if self.keep:
-            sync(path.parent)
+    def publish(self, draft: Path, name: str) -> None:
+        """Rename a complete file to its name in the folder."""
+        publish(draft, self.path / name, durable=self.keep)
 
     def deliver(self, result: Path, target: Path) -> None:
-        """Give the result its final name, then remove the folder."""
-        if result.is_file():
-            sync(result)
-        os.replace(result, target)
-        sync(target.parent)
+        """Rename the result to the output, then remove the folder."""
+        if target.is_dir():
+            target.rmdir()  # Windows replaces no folder, not even an empty one.
+        publish(result, target, durable=True)
         self.discard()
 
     def discard(self) -> None:
-        """Remove the folder, and first what makes it one to go on with."""
-        (self.path / _JOB).unlink(missing_ok=True)
+        """Delete the folder, settings first, so that no partial one is resumed."""
+        (self.path / _SETTINGS).unlink(missing_ok=True)
         shutil.rmtree(self.path, ignore_errors=True)
 
-    def _read_job(self) -> dict[str, Any] | None:
+    def _read_settings(self) -> dict[str, Any] | None:
         try:
-            return json.loads((self.path / _JOB).read_bytes())
+            return json.loads((self.path / _SETTINGS).read_bytes())
         except FileNotFoundError:
             return None
 
-    def _check_job(self, kept: dict[str, Any]) -> None:
+    def _check_settings(self, kept: dict[str, Any]) -> None:
         changes = [
-            f'{name} was {kept.get(name)!r} and is {self._job.get(name)!r}'
-            for name in sorted(kept.keys() | self._job.keys())
-            if kept.get(name) != self._job.get(name)
+            f'{name} was {kept.get(name)!r} and is {self._settings.get(name)!r}'
+            for name in sorted(kept.keys() | self._settings.keys())
+            if kept.get(name) != self._settings.get(name)
         ]
         if changes:
             raise ValueError(
-                f'cannot go on with {self.path}: {", ".join(changes)}; use the same '
-                'settings as before, or remove it to begin anew'
+                f'cannot resume {self.path}: {", ".join(changes)}; use the same '
+                'settings as before, or remove the folder to start over'
             )

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from fractions import Fraction
 from heapq import merge
 from itertools import count
@@ -13,75 +13,71 @@ import av
 import cv2
 import numpy as np
 from av.video.reformatter import VideoReformatter
-from mmengine.logging import print_log
 
+from ..utils.files import publish
+from .clip_info import ClipInfo
 from .colour import from_rgb
 from .encoding import (
-    VIDEO_FORMATS,
     Encoding,
     check_pixel_format,
     find_codec,
-    find_format,
     find_options,
     find_pixel_format,
     find_tick,
 )
-from .reader import DEFAULT_FPS, FrameReader, VideoFileReader
+from .formats import DEEP_IMAGE_SUFFIXES, NUMBERED, find_format
+from .frames import check_image
+from .options import DEFAULT_FPS, NO_RESUME, WRITE_DEFAULTS, Resume, WriteOptions
 from .segments import NUM_FRAMES, Segments
-from .stream_copy import CopiedStreams, Window
+from .stream_copy import CopiedStreams, TimeSpan
 from .work_folder import WorkFolder
 
-VIDEO_SUFFIXES = tuple(VIDEO_FORMATS)
-NUMBERED = '{:08d}.png'
-"""Names of images in a folder, if nothing else names them."""
-_DEEP_SUFFIXES = ('.png', '.tif', '.tiff')
-# Fine enough for sound to stay in step; FFmpeg would round to milliseconds.
+_LOGGER = logging.getLogger('fmanet_mm')
 _MOVIE_TIMESCALE = 90_000
+"""Ticks per second that keep audio in sync; FFmpeg would round to milliseconds."""
 
 
 class FrameWriter:
-    """What all writers have in common; :func:`open_writer` gives one.
+    """Base class of the writers; :func:`open_writer` returns one.
 
-    A writer is a context manager. It writes beside ``path`` and gives the result its
-    name when the block ends well; when it ends with an error, nothing is left, unless
-    it is told to keep what is done for another run.
+    A writer is a context manager. It writes next to ``path`` and renames the result to
+    ``path`` when the block ends without an error. After an error nothing is left,
+    unless partial output is kept for another run.
 
     Args:
-        path (str | PathLike): File or folder to write; its parent is made.
-        source (FrameReader | None): What the frames come from.
-        resume (bool): Go on with what an earlier run has left, if it left something.
-        keep_partial (bool): Whether to leave it to another run.
-        job (Mapping[str, Any]): Settings that both runs must share.
+        path (str | PathLike): File or folder to write; its parent is created.
+        source (ClipInfo, optional): The clip that the frames come from.
+        resume (Resume): Whether to resume an earlier run, and to keep partial output.
+        settings (Mapping[str, Any]): Further settings that both runs must share.
 
     Attributes:
-        path (Path): Where the result will be.
-        num_frames (int): Frames written so far, by an earlier run too. They are known
-            when the block begins.
+        path (Path): As given.
+        num_frames (int): Frames written so far, including those of an earlier run,
+            which are counted when the block begins.
 
     Raises:
         ValueError: If ``path`` is the source; when the block begins, if there are
-            frames of an earlier run but ``resume`` is False, or their job differs.
+            frames of an earlier run that is not resumed or had other settings.
     """
 
     def __init__(
         self,
         path: str | os.PathLike,
-        source: FrameReader | None,
-        resume: bool,
-        keep_partial: bool,
-        job: Mapping[str, Any],
+        source: ClipInfo | None,
+        resume: Resume,
+        settings: Mapping[str, Any],
     ) -> None:
         self.path = Path(path)
         self.num_frames = 0
         self._target = self.path.resolve()
         if source is not None and source.path.resolve() == self._target:
             raise ValueError(f'{path} is the input; choose another name for the output')
-        self._shape = None
+        self._size = None
         self._resume = resume
         self._folder = WorkFolder(
             self._target,
-            keep_partial or resume,
-            {**_describe_source(source), **job},
+            resume.keep_partial,
+            {**_source_settings(source), **settings, **resume.settings},
         )
 
     def write(self, image: np.ndarray, time: Fraction | None = None) -> None:
@@ -89,49 +85,38 @@ class FrameWriter:
 
         Args:
             image (np.ndarray): (H, W, 3), RGB, uint8, or uint16 that spans 0 to 65535.
-            time (Fraction | None): When it is shown, in seconds, by the clock of the
-                source; by default as the frame rate says. Folders have no times.
+            time (Fraction, optional): When it is shown, in seconds since the first
+                frame of the source; by default from the frame rate. Folders have no
+                times.
 
         Raises:
-            ValueError: If it is no such array, differs in size or type from the first,
-                or is not shown after the frame before.
+            ValueError: If it is not such an array, differs in size from the first, or
+                is not shown after the frame before.
             OSError: If it cannot be written.
         """
-        if (
-            image.dtype not in (np.uint8, np.uint16)
-            or image.ndim != 3
-            or image.shape[2] != 3
-        ):
-            raise ValueError(
-                f'frame {self.num_frames} for {self.path} must be (H, W, 3) uint8 or '
-                f'uint16, got {image.shape} {image.dtype}'
-            )
-        self._shape = self._shape or image.shape
-        if image.shape != self._shape:
-            raise ValueError(
-                f'frame {self.num_frames} for {self.path} has (H, W) = '
-                f'{image.shape[:2]}, the frames before it have {self._shape[:2]}'
-            )
+        check_image(image, f'frame {self.num_frames} for {self.path}', self._size)
+        self._size = image.shape[:2]
         self._write(image, time)
         self.num_frames += 1
 
     def __enter__(self) -> 'FrameWriter':
         try:
-            self._folder.open(self._resume, self._count_kept)
+            self._folder.open(self._resume.enabled, self._adopt)
         except OSError as error:
             raise self._explain(error) from error
-        if self._count_kept():
-            self._go_on()
+        self.num_frames = self._adopt()
+        if self.num_frames:
+            self._continue()
         return self
 
     def __exit__(self, exc_type: type | None, *exc_info) -> None:
         if exc_type is not None:
-            self._break_off()
+            self._interrupt()
             return
         try:
             self._finish()
         except BaseException:
-            self._break_off()
+            self._interrupt()
             raise
 
     def _finish(self) -> None:
@@ -142,39 +127,42 @@ class FrameWriter:
         except OSError as error:
             raise self._explain(error) from error
 
-    def _break_off(self) -> None:
-        """Keep what is done, or nothing; an error is on its way already."""
+    def _interrupt(self) -> None:
+        """Save or discard partial output; an exception is propagating."""
         num_frames = self._save() if self._folder.keep else 0
         if num_frames == 0:
             self._discard()
             return
-        _warn(
-            f'{self.path} is not complete; {num_frames} frames are kept in '
-            f'{self._folder.path}, to go on with (--resume, or resume=True)'
+        _LOGGER.warning(
+            '%s is not complete; %d frames are kept in %s; resume with --resume, or '
+            'Resume(enabled=True)',
+            self.path,
+            num_frames,
+            self._folder.path,
         )
 
     def _explain(self, error: OSError) -> OSError:
-        """Name what the user knows, and not what stands for it meanwhile."""
+        """Report the output path, not the temporary one."""
         return OSError(error.errno, f'{self.path} cannot be written: {error.strerror}')
 
-    def _count_kept(self) -> int:
-        """Tell how many frames are safe."""
+    def _adopt(self) -> int:
+        """Find the frames of an earlier run; return their number."""
         raise NotImplementedError
 
-    def _go_on(self) -> None:
-        """Take up what is there."""
-        self.num_frames = self._count_kept()
+    def _continue(self) -> None:
+        """Prepare for writing after adopted frames."""
+        raise NotImplementedError
 
     def _write(self, image: np.ndarray, time: Fraction | None) -> None:
         raise NotImplementedError
 
     def _complete(self) -> Path:
-        """Write what is still held back; tell where the result is."""
+        """Write buffered frames; return the path of the result."""
         raise NotImplementedError
 
     def _save(self) -> int:
-        """Make what is done safe, as far as possible; tell how many frames that is."""
-        return self._count_kept()
+        """Save the frames written so far; return the number that could be saved."""
+        raise NotImplementedError
 
     def _discard(self) -> None:
         self._folder.discard()
@@ -183,98 +171,90 @@ class FrameWriter:
 class VideoFileWriter(FrameWriter):
     """Writes a video file, by default H.264, or VP9 in WebM.
 
-    Frames are encoded in segments that are joined at the end, without encoding them
-    anew. With a video file as the source, its timestamps are kept as exactly as the
-    container can, its sound and subtitles are copied, cut to its start and end, and
-    its sample aspect ratio, chapters and tags are kept.
+    Frames are encoded in segments that are joined at the end without encoding them
+    again. If the source is a video file, its timestamps are kept as exactly as the
+    container can, its audio and subtitles are copied, cut to its start and end, and its
+    sample aspect ratio, chapters and tags are kept.
 
     Args:
-        path (str | PathLike): File to write; its suffix gives the container. A file of
-            that name is replaced at the end.
-        fps (Fraction | float): Frames per second, the mean of a variable rate.
-        source (FrameReader | None): What the frames come from.
-        codec (str | None): FFmpeg's name of the codec or encoder.
-        crf (float | None): Constant rate factor, the smaller the better; by default 15.
-        pixel_format (str | None): FFmpeg's name; by default 4:2:0, or 4:4:4 for odd
-            sizes, of 10 bits for uint16 frames if the codec can.
-        resume (bool): See :class:`FrameWriter`.
-        keep_partial (bool): See :class:`FrameWriter`. What is done is then also left
-            as a file that can be played, ``<stem>.partial<suffix>``.
-        job (Mapping[str, Any] | None): See :class:`FrameWriter`.
+        path (str | PathLike): File to write; its suffix determines the container. An
+            existing file is replaced at the end.
+        source (ClipInfo, optional): The clip that the frames come from.
+        options (WriteOptions): How to encode.
+        resume (Resume): See :class:`FrameWriter`. The frames that are kept can also be
+            played, as the file ``<stem>.partial<suffix>``.
+        fps (Fraction | float, optional): Frames per second, the mean of a variable
+            rate; by default those of the source, or 25.
 
     Raises:
-        ValueError: If the suffix is of no video container that is supported, or codec,
-            crf or pixel format are unknown or do not fit.
+        ValueError: If no supported container has the suffix, or codec, crf or pixel
+            format are unknown or do not fit.
     """
 
     def __init__(
         self,
         path: str | os.PathLike,
-        fps: Fraction | float,
-        *,
-        source: FrameReader | None = None,
-        codec: str | None = None,
-        crf: float | None = None,
-        pixel_format: str | None = None,
-        resume: bool = False,
-        keep_partial: bool = False,
-        job: Mapping[str, Any] | None = None,
+        source: ClipInfo | None,
+        options: WriteOptions,
+        resume: Resume,
+        fps: Fraction | float | None,
     ) -> None:
+        if fps is None:
+            fps = DEFAULT_FPS if source is None else source.fps
         self.fps = Fraction(fps).limit_denominator(65536)
         self._format = find_format(path)
-        self._codec = find_codec(self._format, codec)
-        self._options = find_options(self._codec, crf)
-        if pixel_format is not None:
-            check_pixel_format(self._codec, pixel_format)
-        self._pixel_format = pixel_format
+        self._codec = find_codec(self._format, options.codec)
+        self._codec_options = find_options(self._codec, options.crf)
+        if options.pixel_format is not None:
+            check_pixel_format(self._codec, options.pixel_format)
+        self._pixel_format = options.pixel_format
         settings = dict(
             fps=self.fps,
             codec=self._codec,
-            crf=self._options.get('crf'),
-            pixel_format=pixel_format,
+            crf=self._codec_options.get('crf'),
+            pixel_format=options.pixel_format,
             pyav=av.__version__,
         )
-        super().__init__(
-            path, source, resume, keep_partial, {**settings, **(job or {})}
-        )
+        super().__init__(path, source, resume, settings)
         self._playable = self._target.with_name(
             f'{self._target.stem}.partial{self._target.suffix}'
         )
         self._segments = Segments(
             self._folder, NUM_FRAMES if self._folder.keep else None
         )
-        self._source = source if isinstance(source, VideoFileReader) else None
+        self._source = source if source is not None and source.is_file else None
         self._start = (source and source.start) or Fraction(0)
         self._sample_aspect_ratio = (
             source.sample_aspect_ratio if source else Fraction(1)
         )
         self._tick = find_tick(
-            self._format, self._codec, self.fps, self._look_at_source()
+            self._format, self._codec, self.fps, self._inspect_source()
         )
         self._reformatter = VideoReformatter()
         self._encoding = None
         self._last = None
         self._last_time = None
 
-    def _look_at_source(self) -> Fraction | None:
-        """Tell its unit of time, and warn of what is left out."""
+    def _inspect_source(self) -> Fraction | None:
+        """Return its unit of time, and warn of streams that cannot be copied."""
         if self._source is None:
             return None
         with CopiedStreams(self._source.path, self._format) as streams:
             if streams.unfit:
-                _warn(
-                    f'{self.path} cannot hold all of {self._source.path}, so this is '
-                    f'left out: {", ".join(streams.unfit)}'
+                _LOGGER.warning(
+                    '%s cannot hold all of %s, so this is left out: %s',
+                    self.path,
+                    self._source.path,
+                    ', '.join(streams.unfit),
                 )
             return streams.tick
 
-    def _count_kept(self) -> int:
-        return self._segments.find()
+    def _adopt(self) -> int:
+        return self._segments.adopt()
 
-    def _go_on(self) -> None:
-        super()._go_on()
+    def _continue(self) -> None:
         height, width, pixel_format, last = self._segments.describe()
-        self._shape = height, width, 3
+        self._size = height, width
         self._encoding = self._encode_as(self._pixel_format or pixel_format)
         self._last = round(last / self._tick)
 
@@ -296,20 +276,22 @@ class VideoFileWriter(FrameWriter):
         self._last = picture.pts
 
     def _begin(self, is_deep: bool) -> None:
-        """Find out how to encode, and whether that is possible."""
+        """Choose the encoding, and check that it is possible."""
         encoding = self._encode_as(
-            self._pixel_format
-            or find_pixel_format(self._codec, *self._shape[:2], is_deep)
+            self._pixel_format or find_pixel_format(self._codec, *self._size, is_deep)
         )
         try:
             encoding.check_container()
         except ValueError as error:
             raise ValueError(f'{self.path} cannot be written: {error}') from error
         if not encoding.keeps_aspect:
-            _warn(
-                f'{self.path} will be shown in the wrong shape: {self._codec} in '
-                f'{self._target.suffix} does not hold the sample aspect ratio '
-                f'{self._sample_aspect_ratio}; .mp4 does'
+            _LOGGER.warning(
+                '%s will be shown in the wrong shape: %s in %s does not store the '
+                'sample aspect ratio %s; .mp4 does',
+                self.path,
+                self._codec,
+                self._target.suffix,
+                self._sample_aspect_ratio,
             )
         self._encoding = encoding
 
@@ -317,24 +299,24 @@ class VideoFileWriter(FrameWriter):
         return Encoding(
             format=self._format,
             codec=self._codec,
-            options=self._options,
+            options=self._codec_options,
             pixel_format=pixel_format,
-            height=self._shape[0],
-            width=self._shape[1],
+            height=self._size[0],
+            width=self._size[1],
             fps=self.fps,
             tick=self._tick,
             sample_aspect_ratio=self._sample_aspect_ratio,
         )
 
     def _to_ticks(self, time: Fraction | None) -> int:
-        """Round a time; frames that would be shown at once follow each other."""
+        """Round a time to ticks, at least one after the frame before."""
         if time is None:
             time = self._start + self.num_frames / self.fps
         if self._last_time is not None and time <= self._last_time:
             raise ValueError(
                 f'frame {self.num_frames} for {self.path} is to be shown at '
                 f'{float(time)} s, the one before at {float(self._last_time)} s; times '
-                'must grow'
+                'must increase'
             )
         self._last_time = time
         ticks = round(time / self._tick)
@@ -345,7 +327,7 @@ class VideoFileWriter(FrameWriter):
         return self._join()
 
     def _join(self, is_partial: bool = False) -> Path:
-        """Make a file of the segments and the other streams of the source."""
+        """Join the segments and the other streams of the source into a file."""
         result = self._folder.path / f'joined{self._target.suffix}'
         with av.open(
             str(result),
@@ -368,30 +350,34 @@ class VideoFileWriter(FrameWriter):
     ) -> None:
         first, last = self._segments.times()
         end = last + 1 / self.fps if is_partial else self._source.end
-        window = Window(
+        span = TimeSpan(
             zero=self._source.origin + first,
-            # AVI lets all streams begin at once.
+            # In AVI all streams begin at the same time.
             is_cut=self._source.start is not None or self._format == 'avi',
             end=None if end is None else end - first,
         )
         with CopiedStreams(self._source.path, self._format) as streams:
-            streams.add_to(container, window)
+            streams.add_to(container, span)
             for packet in merge(
                 self._segments.join(stream, self._tick),
-                streams.packets(window),
+                streams.packets(span),
                 key=_decoding_time,
             ):
                 container.mux(packet)
 
     def _save(self) -> int:
-        """Close the open segment, and join those that are closed for a player."""
+        """Close the open segment, and join the closed ones so they can be played."""
         try:
             self._segments.close()
             if self._segments.num_frames:
-                os.replace(self._join(is_partial=True), self._playable)
-                _warn(f'what is done of {self.path} can be played as {self._playable}')
+                publish(self._join(is_partial=True), self._playable)
+                _LOGGER.warning(
+                    'the frames of %s written so far can be played as %s',
+                    self.path,
+                    self._playable,
+                )
         except (OSError, ValueError) as error:
-            _warn(f'what was done last of {self.path} is lost: {error}')
+            _LOGGER.warning('the last frames of %s are lost: %s', self.path, error)
         return self._segments.num_frames
 
     def _finish(self) -> None:
@@ -408,32 +394,25 @@ class ImageFolderWriter(FrameWriter):
     """Writes a folder of images.
 
     Args:
-        path (str | PathLike): Folder to write. One that is there must be empty, so
+        path (str | PathLike): Folder to write. An existing folder must be empty, so
             that frames of two clips are never mixed.
-        filenames (Iterable[str] | None): Names of the images; by default PNG images
-            with the frame's number in eight digits. Only PNG and TIFF keep the 16 bits
-            of uint16 frames.
-        source (FrameReader | None): See :class:`FrameWriter`.
-        resume (bool): See :class:`FrameWriter`.
-        keep_partial (bool): See :class:`FrameWriter`.
-        job (Mapping[str, Any] | None): See :class:`FrameWriter`.
+        source (ClipInfo, optional): See :class:`FrameWriter`.
+        options (WriteOptions): Names of the images.
+        resume (Resume): See :class:`FrameWriter`.
 
     Raises:
         ValueError: If there are files in the folder, or ``path`` is a file; while
-            writing if two names are alike or a suffix is of no image format.
+            writing, if two names are the same or a suffix is of no image format.
     """
 
     def __init__(
         self,
         path: str | os.PathLike,
-        filenames: Iterable[str] | None = None,
-        *,
-        source: FrameReader | None = None,
-        resume: bool = False,
-        keep_partial: bool = False,
-        job: Mapping[str, Any] | None = None,
+        source: ClipInfo | None,
+        options: WriteOptions,
+        resume: Resume,
     ) -> None:
-        super().__init__(path, source, resume, keep_partial, job or {})
+        super().__init__(path, source, resume, {})
         if self.path.is_file():
             raise ValueError(f'{path} is a file, expected a folder to write images to')
         if self.path.is_dir() and any(self.path.iterdir()):
@@ -442,14 +421,12 @@ class ImageFolderWriter(FrameWriter):
                 'the frames of two clips are not mixed'
             )
         self._images = self._folder.path / 'images'
-        self._filenames = iter(filenames or map(NUMBERED.format, count()))
-        self._next_name = None
+        self._filenames = iter(options.filenames or map(NUMBERED.format, count()))
 
-    def _count_kept(self) -> int:
+    def _adopt(self) -> int:
         return len(list(self._images.glob('*')))
 
-    def _go_on(self) -> None:
-        super()._go_on()
+    def _continue(self) -> None:
         for _ in range(self.num_frames):
             next(self._filenames)
 
@@ -457,88 +434,74 @@ class ImageFolderWriter(FrameWriter):
         name = next(self._filenames)
         if (self._images / name).exists():
             raise ValueError(f'two frames of {self.path} would be named {name}')
-        if not cv2.haveImageWriter(name):
-            raise ValueError(
-                f'{name} is no name for an image; use a suffix such as .png'
-            )
         suffix = Path(name).suffix
-        if image.dtype == np.uint16 and suffix.lower() not in _DEEP_SUFFIXES:
+        if not cv2.haveImageWriter(f'image{suffix}'):
+            raise ValueError(
+                f'{name} is not a name for an image; use a suffix such as .png'
+            )
+        if image.dtype == np.uint16 and suffix.lower() not in DEEP_IMAGE_SUFFIXES:
             image = cv2.convertScaleAbs(image, alpha=255 / 65535)
         _, data = cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
         try:
             self._images.mkdir(exist_ok=True)
-            self._folder.add(f'images/{name}', data.tobytes())
+            self._folder.write(f'images/{name}', data.tobytes())
         except OSError as error:
             raise self._explain(error) from error
 
     def _complete(self) -> Path:
         return self._images
 
+    def _save(self) -> int:
+        return self._adopt()
+
 
 def open_writer(
     path: str | os.PathLike,
-    fps: Fraction | float = DEFAULT_FPS,
-    filenames: Iterable[str] | None = None,
-    *,
-    source: FrameReader | None = None,
-    codec: str | None = None,
-    crf: float | None = None,
-    pixel_format: str | None = None,
-    resume: bool = False,
-    keep_partial: bool = False,
-    job: Mapping[str, Any] | None = None,
+    source: ClipInfo | None = None,
+    options: WriteOptions = WRITE_DEFAULTS,
+    resume: Resume = NO_RESUME,
+    fps: Fraction | float | None = None,
 ) -> FrameWriter:
     """Open a video file or a folder of images for writing.
 
     Args:
         path (str | PathLike): A file name with the suffix of a video container, or a
-            folder, which needs no suffix unless it exists.
-        fps (Fraction | float): Frames per second of a video file.
-        filenames (Iterable[str] | None): Names of the images in a folder; see
-            :class:`ImageFolderWriter`.
-        source (FrameReader | None): What the frames come from; see
-            :class:`VideoFileWriter`.
-        codec (str | None): Of a video file; see :class:`VideoFileWriter`.
-        crf (float | None): Of a video file; see :class:`VideoFileWriter`.
-        pixel_format (str | None): Of a video file; see :class:`VideoFileWriter`.
-        resume (bool): Go on with what an earlier run with ``keep_partial`` has left:
-            ``num_frames`` of the writer are there already, and the next to be written
-            is the one with that number. This run keeps what is done, too.
-        keep_partial (bool): If the block ends with an error or is interrupted, or the
-            process killed, keep what is done in the folder ``.<name>.partial`` beside
-            the output.
-        job (Mapping[str, Any] | None): What makes the frames what they are, such as
-            settings of a network; a run can only be gone on with if it is the same.
+            folder, which has no suffix unless it exists.
+        source (ClipInfo, optional): The clip that the frames come from, ``info`` of its
+            reader. From a video file, audio, subtitles and tags are copied.
+        options (WriteOptions): How to encode, or how to name the images.
+        resume (Resume): Whether to keep partial output in the folder
+            ``.<name>.partial`` next to the output, and whether to resume an earlier run
+            that did: ``num_frames`` of the writer exist already, and the next frame to
+            write is the one with that number.
+        fps (Fraction | float, optional): Frames per second of a video file; by default
+            those of the source, or 25.
 
     Returns:
         FrameWriter: A context manager with ``write``.
 
     Raises:
-        ValueError: If the suffix is of no video container that is supported, codec,
-            crf or pixel format do not fit, the folder is not empty, or the output is
-            the source; when the block begins, if there is an earlier run that it does
-            not go on with.
+        ValueError: If no supported container has the suffix, codec, crf or pixel format
+            do not fit, the folder is not empty, or the output is the source; when the
+            block begins, if there is an earlier run that is not resumed.
     """
     path = Path(path)
-    kept = dict(source=source, resume=resume, keep_partial=keep_partial, job=job)
     if path.is_dir() or not path.suffix:
-        return ImageFolderWriter(path, filenames, **kept)
-    return VideoFileWriter(
-        path, fps, codec=codec, crf=crf, pixel_format=pixel_format, **kept
-    )
+        return ImageFolderWriter(path, source, options, resume)
+    return VideoFileWriter(path, source, options, resume, fps)
 
 
-def _describe_source(source: FrameReader | None) -> dict[str, Any]:
-    """Tell what another run must have the same of it."""
+def _source_settings(source: ClipInfo | None) -> dict[str, Any]:
+    """What must be the same about the source in a run that resumes another."""
     if source is None:
         return {}
     path = source.path.resolve()
-    about = dict(
+    settings = dict(
         source=path, start=source.start, end=source.end, num_frames=source.num_frames
     )
     if path.is_file():
-        about['source_bytes'] = path.stat().st_size
-    return about
+        settings['source_bytes'] = path.stat().st_size
+    return settings
 
 
 def _container_options(format: str) -> dict[str, str]:
@@ -550,7 +513,3 @@ def _container_options(format: str) -> dict[str, str]:
 def _decoding_time(packet: av.Packet) -> Fraction:
     ticks = packet.pts if packet.dts is None else packet.dts
     return ticks * packet.time_base
-
-
-def _warn(message: str) -> None:
-    print_log(message, logger='current', level=logging.WARNING)

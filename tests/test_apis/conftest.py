@@ -4,7 +4,6 @@ import torch
 from mmagic.registry import MODELS
 from mmengine import Config
 
-import fmanet_mm  # noqa: F401
 from fmanet_mm.video import open_writer
 
 

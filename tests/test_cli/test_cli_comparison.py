@@ -3,8 +3,8 @@ import numpy as np
 import torch
 from test_cli.conftest import moving_image
 
-from fmanet_mm.restoration.images import to_tensor
 from fmanet_mm.cli.comparison import learned_degradation
+from fmanet_mm.restoration.images import to_tensor
 
 
 def learn(model, window):

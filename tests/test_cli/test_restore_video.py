@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from test_cli.conftest import moving_image
 
-from fmanet_mm.apis import StreamingRestorer, VideoRestorer
 from fmanet_mm.cli.restore_video import main, seconds
+from fmanet_mm.restoration import StreamingRestorer, VideoRestorer
 from fmanet_mm.video import open_frames
 
 REPO = Path(__file__).resolve().parents[2]

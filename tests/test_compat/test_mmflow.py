@@ -6,7 +6,7 @@ import sys
 import mmcv
 import pytest
 
-from fmanet_mm.flow import mmflow_compat
+from fmanet_mm.compat import mmflow as compat_mmflow
 from fmanet_mm.compat.mmflow import import_mmflow
 
 # In a fresh interpreter, because the import happens once in a process.
@@ -21,6 +21,7 @@ assert import_mmflow() is first
 assert mmcv.__version__ == version, mmcv.__version__
 assert first.models.RAFT
 assert DefaultScope.get_current_instance().scope_name == 'mmagic'
+import fmanet_mm.flow
 from mmagic.registry import MODELS
 assert MODELS.build(dict(type='L1Loss'))
 assert MODELS.build(dict(type='DISFlowEstimator'))
@@ -36,7 +37,7 @@ def test_refusal_leaves_mmcv_alone(monkeypatch):
         raise AssertionError('MMCV is too new')
 
     version = mmcv.__version__
-    monkeypatch.setattr(mmflow_compat.importlib, 'import_module', refuse)
+    monkeypatch.setattr(compat_mmflow.importlib, 'import_module', refuse)
     with pytest.raises(ImportError, match=f'mmcv {version}: MMCV is too new'):
         import_mmflow()
     assert mmcv.__version__ == version
@@ -49,7 +50,7 @@ def test_only_tried_versions_are_hidden(monkeypatch, installed, shown):
     seen = []
     monkeypatch.setattr(mmcv, '__version__', installed)
     monkeypatch.setattr(
-        mmflow_compat.importlib,
+        compat_mmflow.importlib,
         'import_module',
         lambda name: seen.append(mmcv.__version__),
     )

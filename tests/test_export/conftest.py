@@ -3,7 +3,6 @@ import torch
 from mmagic.registry import MODELS
 from mmengine import Config
 
-import fmanet_mm  # noqa: F401
 from fmanet_mm.export import export_network
 
 NET = dict(

@@ -2,12 +2,12 @@ import json
 
 import pytest
 import torch
+from fmanet_mm.export.description import KEY
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from fmanet_mm import __version__
 from fmanet_mm.export import Description, load_safetensors_model, save_safetensors
-from fmanet_mm.export.description import KEY
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from fmanet_mm.ops import flow_warp, masked_warp, multi_flow_warp
+from fmanet_mm.ops import flow_warp, masked_warp, split_groups, warp_groups
 
 
 def constant_flow(x, dx, dy):
@@ -44,7 +44,7 @@ def test_each_group_of_channels_follows_its_own_pair():
     pairs = torch.zeros(1, 6, 5, 6, dtype=torch.float64)
     pairs[:, 3] = 1
     pairs[:, [2, 5]] = 200
-    out = multi_flow_warp(x, pairs)
+    out = warp_groups(split_groups(x, pairs.size(1) // 3), pairs)
     torch.testing.assert_close(out[:, :2], x[:, :2])
     torch.testing.assert_close(out[:, 2:, :, :-1], x[:, 2:, :, 1:])
 

@@ -6,8 +6,8 @@ import zipfile
 import pytest
 import torch
 
-from fmanet_mm.apis import StreamingRestorer
 from fmanet_mm.export import WindowRestorer, load_window_model
+from fmanet_mm.restoration import StreamingRestorer
 
 # Exporting to ONNX takes a minute of computing.
 pytestmark = pytest.mark.timeout(900)

@@ -6,6 +6,9 @@ import torch
 from test_lean import build_tiny
 
 from fmanet_mm.models import memory
+from fmanet_mm.models.fmanet.refinement_net import stack_window
+from fmanet_mm.ops import strips
+from fmanet_mm.ops.live_bytes import LiveBytes
 from fmanet_mm.restoration.memory import (
     choose_strip_rows,
     free_bytes,
@@ -13,9 +16,6 @@ from fmanet_mm.restoration.memory import (
     is_out_of_memory,
     streaming_peak_bytes,
 )
-from fmanet_mm.models.fmanet.fmanet.refinement_net import stack_window
-from fmanet_mm.ops import strips
-from fmanet_mm.ops.live_bytes import LiveBytes
 
 SIZE = 96, 16
 

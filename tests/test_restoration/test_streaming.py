@@ -4,9 +4,9 @@ from collections import Counter
 import pytest
 import torch
 
-from fmanet_mm.apis import StreamingRestorer
 from fmanet_mm.ops import strips
 from fmanet_mm.ops.strips import _settings
+from fmanet_mm.restoration import StreamingRestorer
 
 
 def make_frames(num_frames, height=9, width=13, dtype=torch.float32):

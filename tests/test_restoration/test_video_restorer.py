@@ -10,9 +10,9 @@ import torch
 from mmengine.registry import DefaultScope
 
 from fmanet_mm.apis import EndedEarlyError, StreamingRestorer, VideoRestorer
+from fmanet_mm.export import export_network
 from fmanet_mm.restoration.images import to_image, to_tensor
 from fmanet_mm.restoration.video_restorer import find_config, load_model
-from fmanet_mm.export import export_network
 from fmanet_mm.utils import config_root
 from fmanet_mm.video import Limits, open_frames
 

@@ -1,11 +1,9 @@
-import logging
 from fractions import Fraction
 
 import av
 import cv2
 import numpy as np
 import pytest
-from mmengine.logging import MMLogger
 
 
 @pytest.fixture
@@ -51,13 +49,3 @@ def make_folder():
         return folder
 
     return make
-
-
-@pytest.fixture
-def caplog_mmengine(caplog):
-    """Capture what goes to MMEngine's logger, which does not propagate."""
-    logger = MMLogger.get_current_instance()
-    logger.addHandler(caplog.handler)
-    caplog.set_level(logging.INFO)
-    yield caplog
-    logger.removeHandler(caplog.handler)

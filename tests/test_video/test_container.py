@@ -1,11 +1,15 @@
 """Only one local file is read, and only if its content is video."""
 
 import socket
+from fractions import Fraction
+from types import SimpleNamespace
 
+import av
 import numpy as np
 import pytest
 
-from fmanet_mm.video import open_frames
+from fmanet_mm.video.container import exact, open_container
+from fmanet_mm.video.reader import open_frames
 
 HLS = '#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\n{}\n#EXT-X-ENDLIST\n'
 DASH = (
@@ -104,3 +108,48 @@ def test_formats_of_video(tmp_path, make_video, suffix, codec):
         given = [round(float(frame.mean())) for frame in frames]
     assert len(given) == 5
     assert all(abs(a - b) <= 3 for a, b in zip(given, range(20, 70, 10), strict=True))
+
+
+@pytest.mark.parametrize(
+    ('version', 'expected'),
+    [
+        ('14.2.0', 'replace'),
+        ('18.1.0', 'replace'),
+        ('19.0.0rc1', None),
+        ('20.0', None),
+    ],
+)
+def test_tags_are_read_in_any_encoding_by_every_pyav(
+    tmp_path, make_video, monkeypatch, version, expected
+):
+    path = make_video(tmp_path / 'clip.mkv')
+    given = {}
+    original = av.open
+
+    def open_recorded(file, **arguments):
+        given.update(arguments)
+        return original(file)
+
+    monkeypatch.setattr(av, '__version__', version)
+    monkeypatch.setattr(av, 'open', open_recorded)
+    with open(path, 'rb') as file:
+        open_container(file).close()
+    assert given.get('metadata_errors') == expected
+
+
+def test_tags_that_are_not_utf_8_do_not_matter(tmp_path):
+    path = tmp_path / 'clip.mkv'
+    with av.open(str(path), 'w') as container:
+        container.metadata['title'] = 'abcdefgh'
+        stream = container.add_stream('mpeg4', rate=25)
+        stream.height, stream.width, stream.pix_fmt = 16, 16, 'yuv420p'
+        container.mux(stream.encode(av.VideoFrame(16, 16, 'yuv420p')))
+        container.mux(stream.encode())
+    path.write_bytes(path.read_bytes().replace(b'abcdefgh', b'\xff\xfe\xe9bcdef'))
+    with open_frames(path) as frames:
+        assert len(list(frames)) == 1
+
+
+def test_rates_of_other_classes_become_fractions():
+    rate = SimpleNamespace(numerator=30000, denominator=1001)
+    assert exact(rate) == Fraction(30000, 1001)

@@ -6,11 +6,11 @@ from fmanet_mm.video.encoding import (
     Encoding,
     check_pixel_format,
     find_codec,
-    find_format,
     find_options,
     find_pixel_format,
     find_tick,
 )
+from fmanet_mm.video.formats import find_format
 
 FILM = Fraction(24000, 1001)
 
@@ -148,7 +148,7 @@ def test_encodings_are_tried():
     make_encoding(codec='libvpx-vp9', pixel_format='yuv444p').check_container()
     with pytest.raises(ValueError, match=r'\(H, W\) = \(47, 64\) in yuv420p at 25 fps'):
         make_encoding(height=47).check_container()
-    with pytest.raises(ValueError, match='mov files take no video of libsvtav1'):
+    with pytest.raises(ValueError, match='mov files cannot hold video of libsvtav1'):
         make_encoding(format='mov', codec='libsvtav1').check_container()
 
 

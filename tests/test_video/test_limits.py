@@ -6,7 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from fmanet_mm.video import Limits, open_frames
+from fmanet_mm.video.limits import Limits
+from fmanet_mm.video.options import ReadOptions
+from fmanet_mm.video.reader import open_frames
 
 
 def write_raw(path, *sizes):
@@ -36,11 +38,13 @@ def write_png(path, width, height):
 
 def test_frames_at_the_limit_are_read(tmp_path, make_video, make_folder):
     limits = Limits(max_pixels=48 * 64, max_seconds=0.2)
-    with open_frames(make_video(tmp_path / 'a.mp4'), limits=limits) as frames:
+    with open_frames(
+        make_video(tmp_path / 'a.mp4'), ReadOptions(limits=limits)
+    ) as frames:
         assert len(list(frames)) == 5
     image = np.zeros((48, 64), np.uint8)
     folder = make_folder(tmp_path / 'b', {f'{i}.png': image for i in range(5)})
-    with open_frames(folder, limits=limits) as frames:
+    with open_frames(folder, ReadOptions(limits=limits)) as frames:
         assert len(list(frames)) == 5
 
 
@@ -50,7 +54,7 @@ def test_large_frames_of_videos_are_refused(tmp_path, make_video, name):
     limits = Limits(max_pixels=48 * 64 - 1)
     message = rf'{name} has .*\(48, 64\), more than max_pixels = 3071; raise it'
     with pytest.raises(ValueError, match=message):
-        open_frames(path, limits=limits)
+        open_frames(path, ReadOptions(limits=limits))
 
 
 def test_nothing_is_decoded_to_find_that_frames_are_large(tmp_path):
@@ -63,7 +67,7 @@ def test_nothing_is_decoded_to_find_that_frames_are_large(tmp_path):
 def test_frames_larger_than_the_header_says_are_refused(tmp_path):
     path = write_raw(tmp_path / 'clip.h264', (64, 48), (1280, 720))
     given = []
-    with open_frames(path, limits=Limits(max_pixels=48 * 64)) as frames:
+    with open_frames(path, ReadOptions(limits=Limits(max_pixels=48 * 64))) as frames:
         with pytest.raises(ValueError, match=r'\(720, 1280\), more than max_pixels'):
             for frame in frames:
                 given.append(frame.shape)
@@ -84,7 +88,7 @@ def test_a_header_does_not_hide_large_frames_from_the_decoder(tmp_path):
     data[size : size + 4] = bytes.fromhex('00400030')
     path.write_bytes(data)
     with pytest.raises(ValueError, match='frame 0: .* larger than max_pixels = 3072'):
-        open_frames(path, limits=Limits(max_pixels=48 * 64))
+        open_frames(path, ReadOptions(limits=Limits(max_pixels=48 * 64)))
 
 
 def test_large_images_are_refused(tmp_path, make_folder):
@@ -98,13 +102,13 @@ def test_large_images_are_refused(tmp_path, make_folder):
                 given.append(frame)
     assert len(given) == 1
     with pytest.raises(ValueError, match=r'0.png .*\(4, 4\), more than max_pixels = 9'):
-        open_frames(folder, limits=Limits(max_pixels=9))
+        open_frames(folder, ReadOptions(limits=Limits(max_pixels=9)))
 
 
 def test_images_that_pillow_refuses_are_named(tmp_path):
     write_png(tmp_path / '0.png', 50000, 50000)
     with pytest.raises(ValueError, match='0.png is too large .*MAX_IMAGE_PIXELS'):
-        open_frames(tmp_path, limits=Limits(max_pixels=None))
+        open_frames(tmp_path, ReadOptions(limits=Limits(max_pixels=None)))
 
 
 def test_long_videos_are_refused(tmp_path, make_video):
@@ -112,15 +116,15 @@ def test_long_videos_are_refused(tmp_path, make_video):
     limits = Limits(max_seconds=0.1)
     message = 'clip.mkv lasts 0.2 s, more than max_seconds = 0.1; pass an end'
     with pytest.raises(ValueError, match=message):
-        open_frames(path, limits=limits)
-    with open_frames(path, end=0.1, limits=limits) as frames:
+        open_frames(path, ReadOptions(limits=limits))
+    with open_frames(path, ReadOptions(end=0.1, limits=limits)) as frames:
         assert len(list(frames)) == 3
 
 
 def test_videos_that_do_not_say_how_long_they_are_end_at_the_limit(tmp_path):
     path = write_raw(tmp_path / 'clip.h264', (64, 48), (64, 48))
     times = []
-    with open_frames(path, limits=Limits(max_seconds=0.1)) as frames:
+    with open_frames(path, ReadOptions(limits=Limits(max_seconds=0.1))) as frames:
         assert frames.num_frames is None
         with pytest.raises(ValueError, match='more than max_seconds = 0.1'):
             for frame in frames.timed():
@@ -132,10 +136,13 @@ def test_long_folders_are_refused(tmp_path, make_folder):
     images = {f'{i}.png': np.zeros((4, 4), np.uint8) for i in range(5)}
     folder = make_folder(tmp_path / 'a', images)
     with pytest.raises(ValueError, match='a lasts 5 s, more than max_seconds = 4'):
-        open_frames(folder, 1, limits=Limits(max_seconds=4))
+        open_frames(folder, ReadOptions(folder_fps=1, limits=Limits(max_seconds=4)))
     with pytest.raises(ValueError, match='a lasts 5 s, more than max_seconds = 4'):
-        open_frames(folder, 1, start=3, limits=Limits(max_seconds=4))
-    assert len(list(open_frames(folder, 1, end=4, limits=Limits(max_seconds=4)))) == 4
+        open_frames(
+            folder, ReadOptions(start=3, folder_fps=1, limits=Limits(max_seconds=4))
+        )
+    options = ReadOptions(end=4, folder_fps=1, limits=Limits(max_seconds=4))
+    assert len(list(open_frames(folder, options))) == 4
 
 
 @pytest.mark.parametrize('name', ['max_pixels', 'max_seconds'])

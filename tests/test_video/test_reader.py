@@ -12,7 +12,8 @@ import pytest
 from av.stream import Disposition
 from PIL import Image
 
-from fmanet_mm.video import open_frames
+from fmanet_mm.video.options import ReadOptions
+from fmanet_mm.video.reader import open_frames
 
 BIKES = 'datasets/data/bikes.mp4'
 
@@ -254,7 +255,10 @@ def test_the_number_of_the_frame_is_that_in_the_whole_video(tmp_path):
     cut(path, 0.6)
     whole, message = read_until_error(path)
     given = []
-    with open_frames(path, start=0.2) as frames, pytest.raises(ValueError) as error:
+    with (
+        open_frames(path, ReadOptions(start=0.2)) as frames,
+        pytest.raises(ValueError) as error,
+    ):
         for frame in frames:
             given.append(frame)
     assert len(given) == len(whole) - 5
@@ -263,13 +267,13 @@ def test_the_number_of_the_frame_is_that_in_the_whole_video(tmp_path):
 
 def test_what_lies_behind_the_end_may_be_damaged(tmp_path):
     path = cut(write_moving(tmp_path / 'clip.mkv'), 0.6)
-    with open_frames(path, end=0.2) as frames:
+    with open_frames(path, ReadOptions(end=0.2)) as frames:
         assert len(list(frames)) == 5
 
 
 def test_refuses_a_video_without_its_index(tmp_path, make_video):
     path = cut(make_video(tmp_path / 'clip.mp4'), 0.5)
-    with pytest.raises(ValueError, match='clip.mp4 holds no video; it is cut off'):
+    with pytest.raises(ValueError, match='clip.mp4 holds no video; it is truncated'):
         open_frames(path)
 
 
@@ -305,7 +309,7 @@ def test_a_picture_beside_sound_is_no_video(tmp_path):
         open_frames(path)
 
 
-def test_alpha_of_video_is_dropped(tmp_path, caplog_mmengine):
+def test_alpha_of_video_is_dropped(tmp_path, caplog):
     path = tmp_path / 'clip.mkv'
     with av.open(str(path), 'w') as container:
         stream = container.add_stream('ffv1', rate=25)
@@ -316,9 +320,7 @@ def test_alpha_of_video_is_dropped(tmp_path, caplog_mmengine):
     with open_frames(path) as frames:
         (frame,) = frames
     assert frame[0, 0].tolist() == [10, 20, 30]
-    assert caplog_mmengine.messages == [
-        f'{path} has an alpha channel, which is dropped'
-    ]
+    assert caplog.messages == [f'{path} has an alpha channel, which is dropped']
 
 
 # Times of video files
@@ -339,9 +341,9 @@ def write_times(path, times, codec='libx264', **options):
     return path
 
 
-def read_times(path, *args, **kwargs):
+def read_times(path, **options):
     """Milliseconds and brightness of all frames."""
-    with open_frames(path, *args, **kwargs) as frames:
+    with open_frames(path, ReadOptions(**options)) as frames:
         timed = list(frames.timed())
     return (
         [frame.time * 1000 for frame in timed],
@@ -415,7 +417,7 @@ def test_times_count_from_the_first_frame(tmp_path):
     path = write_times(tmp_path / 'clip.mkv', [time + 520 for time in VARIABLE])
     assert read_times(path) == (VARIABLE, list(range(8)))
     with open_frames(path) as frames:
-        assert frames.origin == Fraction(520, 1000)
+        assert frames.info.origin == Fraction(520, 1000)
 
 
 @pytest.mark.parametrize(
@@ -438,12 +440,16 @@ def test_start_and_end(tmp_path, suffix, start, end, expected):
 
 
 def test_start_and_end_are_as_given(tmp_path, make_video):
-    with open_frames(make_video(tmp_path / 'clip.mp4'), start=0.04, end=0.16) as frames:
-        assert (frames.start, frames.end) == (Fraction(1, 25), Fraction(4, 25))
+    path = make_video(tmp_path / 'clip.mp4')
+    with open_frames(path, ReadOptions(start=0.04, end=0.16)) as frames:
+        assert (frames.info.start, frames.info.end) == (
+            Fraction(1, 25),
+            Fraction(4, 25),
+        )
         assert frames.num_frames == 3
         assert greys(frames) == [30, 40, 50]
-    with open_frames(tmp_path / 'clip.mp4') as frames:
-        assert (frames.start, frames.end) == (None, None)
+    with open_frames(path) as frames:
+        assert (frames.info.start, frames.info.end) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -451,8 +457,8 @@ def test_start_and_end_are_as_given(tmp_path, make_video):
     [
         (-1, None, 'start must be at least 0 seconds, got -1'),
         (None, -0.5, 'end must be at least 0 seconds, got -0.5'),
-        (0.1, 0.1, 'end = 0.1 s leaves nothing of .*greater than start = 0.1 s'),
-        (None, 0, 'end = 0 s leaves nothing of'),
+        (0.1, 0.1, 'end = 0.1 s leaves nothing; .*greater than start = 0.1 s'),
+        (None, 0, 'end = 0 s leaves nothing;'),
         (2, None, 'clip.* holds no frames from 2.0 s'),
         (2, 3, 'clip.* holds no frames from 2.0 s before 3.0 s'),
     ],
@@ -467,7 +473,7 @@ def test_a_start_and_end_that_leave_nothing_are_named(
     else:
         make_folder(path, {f'{i}.png': np.zeros((4, 4), np.uint8) for i in range(5)})
     with pytest.raises(ValueError, match=message):
-        open_frames(path, start=start, end=end)
+        open_frames(path, ReadOptions(start=start, end=end))
 
 
 # Folders of images
@@ -485,13 +491,13 @@ def test_orders_images_by_the_numbers_in_their_names(tmp_path, make_folder):
     with open_frames(folder) as frames:
         assert (frames.name, frames.fps, frames.num_frames) == ('frames', 25, 4)
         assert (frames.height, frames.width) == (4, 6)
-        assert frames.stems == ['1', '2', '00000003', '10']
+        assert frames.info.stems == ('1', '2', '00000003', '10')
         assert greys(frames) == [1, 2, 3, 10]
 
 
 def test_a_folder_gets_the_frame_rate_it_is_told(tmp_path, make_folder):
     folder = make_folder(tmp_path / 'a', {'0.png': np.zeros((4, 4, 3), np.uint8)})
-    with open_frames(folder, folder_fps=29.97) as frames:
+    with open_frames(folder, ReadOptions(folder_fps=29.97)) as frames:
         assert frames.fps == Fraction(2997, 100)
 
 
@@ -520,30 +526,30 @@ def write_with_pillow(folder, name, array, mode=None, **kwargs):
     return folder
 
 
-def test_alpha_is_dropped_and_the_log_says_so_once(tmp_path, caplog_mmengine):
+def test_alpha_is_dropped_and_the_log_says_so_once(tmp_path, caplog):
     for index in range(3):
         image = np.full((4, 4, 4), (3, 2, 1, index), np.uint8)
         write_with_pillow(tmp_path / 'a', f'{index}.png', image)
     for frame in open_frames(tmp_path / 'a'):
         assert frame.tolist() == [[[3, 2, 1]] * 4] * 4
     message = f'{tmp_path / "a"} has an alpha channel, which is dropped'
-    assert caplog_mmengine.messages == [message]
+    assert caplog.messages == [message]
 
 
-def test_grey_with_alpha(tmp_path, caplog_mmengine):
+def test_grey_with_alpha(tmp_path, caplog):
     image = np.zeros((2, 2, 2), np.uint8)
     image[..., 0] = 7, 200
     write_with_pillow(tmp_path / 'a', '0.png', image)
     (given,) = open_frames(tmp_path / 'a')
     assert given.tolist() == [[[7] * 3, [200] * 3]] * 2
-    assert len(caplog_mmengine.messages) == 1
+    assert len(caplog.messages) == 1
 
 
 def test_16_bit_grey_with_alpha(tmp_path):
     values = np.array([[1000, 0], [65535, 30000]], np.uint16)
     rows = np.stack([values, values[::-1]], 2).astype('>u2')
     write_png(tmp_path / '0.png', rows, depth=16, colour_type=4)
-    with open_frames(tmp_path, keep_depth=True) as frames:
+    with open_frames(tmp_path, ReadOptions(keep_depth=True)) as frames:
         assert frames.dtype == np.uint16
         (given,) = frames
     np.testing.assert_array_equal(given, np.repeat(values[..., None], 3, 2))
@@ -567,7 +573,7 @@ def write_png(path, rows, depth, colour_type):
 
 
 @pytest.mark.parametrize('transparency', [None, 0])
-def test_palettes(tmp_path, transparency, caplog_mmengine):
+def test_palettes(tmp_path, transparency, caplog):
     image = np.array([[[250, 10, 20], [0, 90, 200]]], np.uint8)
     options = {} if transparency is None else {'transparency': transparency}
     write_with_pillow(tmp_path / 'a', '0.png', image, 'P', **options)
@@ -576,7 +582,7 @@ def test_palettes(tmp_path, transparency, caplog_mmengine):
         expected = np.asarray(header.convert('RGB'))
     (given,) = open_frames(tmp_path / 'a')
     np.testing.assert_array_equal(given, expected)
-    assert len(caplog_mmengine.messages) == (transparency is not None)
+    assert len(caplog.messages) == (transparency is not None)
 
 
 def test_black_and_white(tmp_path):
@@ -614,7 +620,7 @@ def rgb16(*values):
 @pytest.mark.parametrize('suffix', ['png', 'tif'])
 def test_16_bits_are_kept_when_asked_to(tmp_path, make_folder, suffix):
     folder = make_folder(tmp_path / 'a', {f'0.{suffix}': rgb16(1, 30001, 65535)})
-    with open_frames(folder, keep_depth=True) as frames:
+    with open_frames(folder, ReadOptions(keep_depth=True)) as frames:
         assert frames.dtype == np.uint16
         (given,) = frames
     assert given.dtype == np.uint16
@@ -624,11 +630,11 @@ def test_16_bits_are_kept_when_asked_to(tmp_path, make_folder, suffix):
 def test_the_first_image_decides_about_the_depth(tmp_path, make_folder):
     deep, flat = rgb16(65535, 257 * 100, 0), np.array([[[255, 100, 0]]], np.uint8)
     folder = make_folder(tmp_path / 'a', {'0.png': deep, '1.png': flat})
-    for frame in open_frames(folder, keep_depth=True):
+    for frame in open_frames(folder, ReadOptions(keep_depth=True)):
         assert frame.dtype == np.uint16
         assert frame.tolist() == [[[0, 25700, 65535]]]
     folder = make_folder(tmp_path / 'b', {'0.png': flat, '1.png': deep})
-    for frame in open_frames(folder, keep_depth=True):
+    for frame in open_frames(folder, ReadOptions(keep_depth=True)):
         assert frame.dtype == np.uint8
         assert frame.tolist() == [[[0, 100, 255]]]
 
@@ -636,20 +642,26 @@ def test_the_first_image_decides_about_the_depth(tmp_path, make_folder):
 def test_times_of_a_folder(tmp_path, make_folder):
     images = {f'{i}.png': np.full((4, 4), 20 * i + 20, np.uint8) for i in range(6)}
     folder = make_folder(tmp_path / 'a', images)
-    assert read_times(folder, 10) == ([0, 100, 200, 300, 400, 500], list(range(6)))
-    assert read_times(folder, 10, start=0.2, end=0.4) == ([200, 300], [2, 3])
-    assert read_times(folder, 10, start=0.11, end=0.31) == ([200, 300], [2, 3])
-    assert read_times(folder, 10, end=99)[1] == list(range(6))
-    with open_frames(folder, 10, start=0.2, end=0.4) as frames:
-        assert frames.stems == ['2', '3']
-        assert (frames.num_frames, frames.sample_aspect_ratio) == (2, 1)
+    assert read_times(folder, folder_fps=10) == (
+        [0, 100, 200, 300, 400, 500],
+        list(range(6)),
+    )
+    assert read_times(folder, folder_fps=10, start=0.2, end=0.4) == ([200, 300], [2, 3])
+    assert read_times(folder, folder_fps=10, start=0.11, end=0.31) == (
+        [200, 300],
+        [2, 3],
+    )
+    assert read_times(folder, folder_fps=10, end=99)[1] == list(range(6))
+    with open_frames(folder, ReadOptions(folder_fps=10, start=0.2, end=0.4)) as frames:
+        assert frames.info.stems == ('2', '3')
+        assert (frames.num_frames, frames.info.sample_aspect_ratio) == (2, 1)
 
 
 def test_the_number_of_the_image_is_that_in_the_whole_folder(tmp_path, make_folder):
     images = {f'{i}.png': np.zeros((4, 4), np.uint8) for i in range(6)}
     folder = make_folder(tmp_path / 'a', images)
     (folder / '4.png').write_bytes(b'no image')
-    with open_frames(folder, start=0.08) as frames:
+    with open_frames(folder, ReadOptions(start=0.08)) as frames:
         with pytest.raises(ValueError, match='a ends at frame 4: .*4.png cannot'):
             list(frames)
 
@@ -671,18 +683,18 @@ def test_pattern(tmp_path, make_folder, pattern, stems):
     (folder / 'right_2.png').rename(folder / 'odd.raw')
     make_folder(folder / 'left_sub', {})
     cv2.imwrite(str(folder / 'right_2.png'), image)
-    with open_frames(folder, pattern=pattern) as frames:
-        assert frames.stems == stems
+    with open_frames(folder, ReadOptions(pattern=pattern)) as frames:
+        assert list(frames.info.stems) == stems
         assert len(list(frames)) == len(stems)
 
 
 def test_a_pattern_without_images_is_named(tmp_path, make_folder, make_video):
     folder = make_folder(tmp_path / 'a', {'0.png': np.zeros((4, 4), np.uint8)})
     with pytest.raises(FileNotFoundError, match=r'no images .*; looked for \*.jpg'):
-        open_frames(folder, pattern='*.jpg')
+        open_frames(folder, ReadOptions(pattern='*.jpg'))
     path = make_video(tmp_path / 'clip.mp4')
     with pytest.raises(ValueError, match=r"pattern = '\*.png' .*clip.mp4 is a file"):
-        open_frames(path, pattern='*.png')
+        open_frames(path, ReadOptions(pattern='*.png'))
 
 
 @pytest.mark.parametrize('suffix', ['png', 'jpg', 'bmp', 'tif', 'webp', 'ppm'])

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fmanet_mm.video import SceneCutDetector, TimedFrame, open_frames, split_shots
-from fmanet_mm.video.scenes import mark_scene_cuts
+from fmanet_mm.video.frames import TimedFrame
+from fmanet_mm.video.reader import open_frames
+from fmanet_mm.video.scenes import SceneCutDetector, mark_scene_cuts, split_shots
 
 
 def flat(value, dtype=np.uint8):

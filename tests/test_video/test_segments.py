@@ -1,4 +1,4 @@
-"""Runs that are broken off, and gone on with."""
+"""Interrupted runs, and runs that resume them."""
 
 import json
 import os
@@ -14,11 +14,13 @@ import av
 import numpy as np
 import pytest
 
-from fmanet_mm.video import open_frames, open_writer
+from fmanet_mm.video.options import ReadOptions, Resume, WriteOptions
+from fmanet_mm.video.reader import open_frames
 from fmanet_mm.video.segments import NUM_FRAMES, Segment, Segments
 from fmanet_mm.video.work_folder import WorkFolder
+from fmanet_mm.video.writer import open_writer
 
-JOB = dict(weights='abc', scale=Fraction(3, 2))
+SETTINGS = dict(weights='abc', scale=Fraction(3, 2))
 TOTAL = 2 * NUM_FRAMES + 7
 NAMES = ['clip.mp4', 'clip.mkv', 'clip.webm', 'clip.avi', 'clip.mov', 'frames']
 
@@ -34,10 +36,19 @@ def time_of(index):
     return Fraction(index, 25) + Fraction(index % NUM_FRAMES == 1, 50) + index // 40
 
 
-def write(path, *, stop=TOTAL, total=TOTAL, **options):
+def write(
+    path,
+    *,
+    stop=TOTAL,
+    total=TOTAL,
+    resume=False,
+    keep_partial=True,
+    settings=SETTINGS,
+    **options,
+):
     """Write frames up to ``total``, but raise KeyboardInterrupt before ``stop``."""
-    options = dict(keep_partial=True, job=JOB) | options
-    with open_writer(path, 25, **options) as writer:
+    resume = Resume(resume, keep_partial, settings)
+    with open_writer(path, None, WriteOptions(**options), resume, fps=25) as writer:
         first = writer.num_frames
         for index in range(first, total):
             if index == stop:
@@ -46,7 +57,7 @@ def write(path, *, stop=TOTAL, total=TOTAL, **options):
     return first
 
 
-def break_off(path, stop, **options):
+def interrupt(path, stop, **options):
     with pytest.raises(KeyboardInterrupt):
         write(path, stop=stop, **options)
 
@@ -114,19 +125,19 @@ def test_without_a_run_to_keep_there_is_one_segment(tmp_path):
     assert sum(keys) < 1 + TOTAL // NUM_FRAMES
 
 
-# Broken off
+# Interrupted
 
 
 @pytest.mark.parametrize('name', NAMES)
 @pytest.mark.parametrize('stop', [1, NUM_FRAMES, NUM_FRAMES + 3, TOTAL - 1])
-def test_an_interrupted_run_goes_on(tmp_path, caplog_mmengine, name, stop):
+def test_an_interrupted_run_is_resumed(tmp_path, caplog, name, stop):
     path, partial = tmp_path / name, partial_of(tmp_path / name)
-    break_off(path, stop)
+    interrupt(path, stop)
     assert not path.exists()
     assert partial.is_dir()
-    assert caplog_mmengine.messages[-1] == (
-        f'{path} is not complete; {stop} frames are kept in {partial}, '
-        'to go on with (--resume, or resume=True)'
+    assert caplog.messages[-1] == (
+        f'{path} is not complete; {stop} frames are kept in {partial}; resume with '
+        '--resume, or Resume(enabled=True)'
     )
     assert write(path, resume=True) == stop
     assert os.listdir(tmp_path) == [name]
@@ -140,13 +151,13 @@ def test_an_interrupted_run_goes_on(tmp_path, caplog_mmengine, name, stop):
 
 
 @pytest.mark.parametrize('name', NAMES[:-1])
-def test_what_is_done_can_be_played(tmp_path, caplog_mmengine, name):
+def test_partial_output_can_be_played(tmp_path, caplog, name):
     path = tmp_path / name
     playable = tmp_path / f'clip.partial{path.suffix}'
-    break_off(path, NUM_FRAMES + 3)
+    interrupt(path, NUM_FRAMES + 3)
     assert sorted(os.listdir(tmp_path)) == [f'.{name}.partial', playable.name]
-    message = f'what is done of {path} can be played as {playable}'
-    assert message in caplog_mmengine.messages
+    message = f'the frames of {path} written so far can be played as {playable}'
+    assert message in caplog.messages
     images, times = read(playable)
     assert len(images) == NUM_FRAMES + 3
     if name != 'clip.avi':
@@ -156,10 +167,10 @@ def test_what_is_done_can_be_played(tmp_path, caplog_mmengine, name):
 
 
 @pytest.mark.parametrize('name', ['clip.mp4', 'frames'])
-def test_a_run_can_be_broken_off_often(tmp_path, name):
+def test_a_run_can_be_interrupted_often(tmp_path, name):
     path = tmp_path / name
     for stop in (1, 2, NUM_FRAMES + 5, NUM_FRAMES + 5, 2 * NUM_FRAMES):
-        break_off(path, stop, resume=True)
+        interrupt(path, stop, resume=True)
     assert write(path, resume=True) == 2 * NUM_FRAMES
     images, times = read(path)
     assert len(images) == TOTAL
@@ -168,7 +179,7 @@ def test_a_run_can_be_broken_off_often(tmp_path, name):
 
 
 @pytest.mark.parametrize('name', ['clip.mp4', 'frames'])
-def test_a_run_that_lacks_only_its_end_goes_on(tmp_path, name, monkeypatch):
+def test_a_run_that_lacks_only_its_end_is_resumed(tmp_path, name, monkeypatch):
     path = tmp_path / name
 
     def fail(*args):
@@ -184,45 +195,47 @@ def test_a_run_that_lacks_only_its_end_goes_on(tmp_path, name, monkeypatch):
 
 
 @pytest.mark.parametrize('name', ['clip.mp4', 'frames'])
-def test_an_error_keeps_what_is_done_and_comes_through(tmp_path, name):
+def test_an_error_keeps_the_frames_before_it_and_propagates(tmp_path, name):
     path = tmp_path / name
     with pytest.raises(ValueError, match=r'frame 3 for .*\(4, 6\)'):
-        with open_writer(path, keep_partial=True) as writer:
+        with open_writer(path, resume=Resume(keep_partial=True)) as writer:
             for index in range(3):
                 writer.write(make_image(index))
             writer.write(np.zeros((4, 6, 3), np.uint8))
-    with open_writer(path, resume=True) as writer:
+    with open_writer(path, resume=Resume(True)) as writer:
         assert writer.num_frames == 3
         writer.write(make_image(3))
     assert len(read(path)[0]) == 4
 
 
-def test_the_size_of_frames_is_known_when_a_run_goes_on(tmp_path):
-    break_off(tmp_path / 'clip.mp4', 3)
+def test_the_size_of_frames_is_known_when_a_run_is_resumed(tmp_path):
+    interrupt(tmp_path / 'clip.mp4', 3)
     with pytest.raises(ValueError, match=r'frame 3 for .*\(4, 6\).* \(48, 64\)'):
-        with open_writer(tmp_path / 'clip.mp4', resume=True, job=JOB) as writer:
+        with open_writer(
+            tmp_path / 'clip.mp4', resume=Resume(True, settings=SETTINGS)
+        ) as writer:
             writer.write(np.zeros((4, 6, 3), np.uint8))
 
 
 @pytest.mark.parametrize('name', ['clip.mp4', 'frames'])
 def test_a_run_without_frames_leaves_nothing(tmp_path, name):
-    break_off(tmp_path / name, 0)
+    interrupt(tmp_path / name, 0)
     assert os.listdir(tmp_path) == []
 
 
-def test_an_interrupt_within_a_frame_gives_up_its_segment(tmp_path):
+def test_an_interrupt_within_a_frame_abandons_its_segment(tmp_path):
     path = tmp_path / 'clip.mp4'
 
     def interrupt(picture):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        with open_writer(path, keep_partial=True) as writer:
+        with open_writer(path, resume=Resume(keep_partial=True)) as writer:
             for index in range(NUM_FRAMES + 5):
                 writer.write(make_image(index))
             writer._segments._stream = SimpleNamespace(encode=interrupt)
             writer.write(make_image(NUM_FRAMES + 5))
-    with open_writer(path, resume=True) as writer:
+    with open_writer(path, resume=Resume(True)) as writer:
         assert writer.num_frames == NUM_FRAMES
         writer.write(make_image(NUM_FRAMES))
     assert len(read(path)[0]) == NUM_FRAMES + 1
@@ -230,15 +243,15 @@ def test_an_interrupt_within_a_frame_gives_up_its_segment(tmp_path):
 
 def test_the_end_of_a_full_disk_leaves_the_closed_segments(tmp_path, monkeypatch):
     path = tmp_path / 'clip.mp4'
-    admit = WorkFolder.admit
+    publish = WorkFolder.publish
 
     def fail(self, draft, name):
         if name.startswith(f'{NUM_FRAMES:08d}-'):
             raise OSError(28, 'No space left on device')
-        admit(self, draft, name)
+        publish(self, draft, name)
 
     with monkeypatch.context() as patch:
-        patch.setattr(WorkFolder, 'admit', fail)
+        patch.setattr(WorkFolder, 'publish', fail)
         with pytest.raises(OSError, match='clip.mp4 cannot be written: No space'):
             write(path)
     assert write(path, resume=True) == NUM_FRAMES
@@ -276,7 +289,7 @@ def count_files(partial):
 
 
 @pytest.mark.parametrize('name', ['clip.mp4', 'frames'])
-def test_a_killed_run_goes_on_to_the_same_result(tmp_path, name):
+def test_a_killed_run_is_resumed_to_the_same_result(tmp_path, name):
     path, partial = tmp_path / 'out' / name, partial_of(tmp_path / 'out' / name)
     for wanted in (1, 2) if name != 'frames' else (5, 30):
         with running(path, resume=True) as process:
@@ -305,7 +318,7 @@ def test_a_killed_run_goes_on_to_the_same_result(tmp_path, name):
 @pytest.mark.parametrize('name', ['clip.mp4', 'frames'])
 @pytest.mark.parametrize('step', range(12))
 def test_a_run_can_end_at_any_step(tmp_path, monkeypatch, name, step):
-    """Whatever is renamed or removed last, another run goes on from there."""
+    """Whatever is renamed or removed last, another run resumes from there."""
     path = tmp_path / name
     total = NUM_FRAMES + 2
     steps = 0
@@ -328,7 +341,7 @@ def test_a_run_can_end_at_any_step(tmp_path, monkeypatch, name, step):
             patch.setattr(os, operation, count(getattr(os, operation)))
         # Nothing is tidied up.
         patch.setattr(
-            'fmanet_mm.video.writer.FrameWriter._break_off', lambda self: None
+            'fmanet_mm.video.writer.FrameWriter._interrupt', lambda self: None
         )
         try:
             write(path, total=total)
@@ -340,12 +353,12 @@ def test_a_run_can_end_at_any_step(tmp_path, monkeypatch, name, step):
     assert len(read(path)[0]) == total
 
 
-# Jobs
+# Settings
 
 
 @pytest.mark.parametrize('name', ['clip.mp4', 'frames'])
-def test_the_job_is_written_down(tmp_path, name):
-    break_off(tmp_path / name, 3)
+def test_the_settings_are_stored(tmp_path, name):
+    interrupt(tmp_path / name, 3)
     job = json.loads((partial_of(tmp_path / name) / 'job.json').read_text())
     assert job['weights'] == 'abc'
     assert job['scale'] == '3/2'
@@ -356,9 +369,21 @@ def test_the_job_is_written_down(tmp_path, name):
 @pytest.mark.parametrize(
     ('name', 'options', 'message'),
     [
-        ('clip.mp4', dict(job=JOB | dict(scale=2)), "scale was '3/2' and is 2;"),
-        ('frames', dict(job=JOB | dict(scale=2)), "scale was '3/2' and is 2;"),
-        ('frames', dict(job={}), "scale was '3/2' and is None, weights was 'abc' and"),
+        (
+            'clip.mp4',
+            dict(settings=SETTINGS | dict(scale=2)),
+            "scale was '3/2' and is 2;",
+        ),
+        (
+            'frames',
+            dict(settings=SETTINGS | dict(scale=2)),
+            "scale was '3/2' and is 2;",
+        ),
+        (
+            'frames',
+            dict(settings={}),
+            "scale was '3/2' and is None, weights was 'abc' and",
+        ),
         ('clip.mp4', dict(crf=20), "crf was '15' and is '20';"),
         ('clip.mp4', dict(codec='libx265'), "codec was 'libx264' and is 'libx265'"),
         (
@@ -368,8 +393,8 @@ def test_the_job_is_written_down(tmp_path, name):
         ),
     ],
 )
-def test_another_job_does_not_go_on(tmp_path, name, options, message):
-    break_off(tmp_path / name, 3)
+def test_a_run_with_other_settings_is_not_resumed(tmp_path, name, options, message):
+    interrupt(tmp_path / name, 3)
     before = sorted(partial_of(tmp_path / name).rglob('*'))
     with pytest.raises(ValueError, match=message):
         write(tmp_path / name, resume=True, **options)
@@ -377,15 +402,16 @@ def test_another_job_does_not_go_on(tmp_path, name, options, message):
     assert write(tmp_path / name, resume=True) == 3
 
 
-def test_another_source_does_not_go_on(tmp_path):
+def test_a_run_from_another_source_is_not_resumed(tmp_path):
     sources = [tmp_path / 'a.mp4', tmp_path / 'b.mp4']
     for source in sources:
         write(source, total=5, keep_partial=False)
 
-    def restore(source, stop=None, **options):
-        start = options.pop('start', None)
-        with open_frames(source, start=start) as frames:
-            with open_writer(tmp_path / 'out.mp4', source=frames, **options) as writer:
+    def restore(source, stop=None, start=None, **resume):
+        with open_frames(source, ReadOptions(start=start)) as frames:
+            with open_writer(
+                tmp_path / 'out.mp4', frames.info, resume=Resume(**resume)
+            ) as writer:
                 for index, image in enumerate(frames):
                     if index == stop:
                         raise KeyboardInterrupt
@@ -395,17 +421,17 @@ def test_another_source_does_not_go_on(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         restore(sources[0], 3, keep_partial=True)
     with pytest.raises(ValueError, match=r'source was .*a.mp4.* and is .*b.mp4'):
-        restore(sources[1], resume=True)
+        restore(sources[1], enabled=True)
     with pytest.raises(ValueError, match="start was None and is '1/25'"):
-        restore(sources[0], start=Fraction(1, 25), resume=True)
-    restore(sources[0], resume=True)
+        restore(sources[0], start=Fraction(1, 25), enabled=True)
+    restore(sources[0], enabled=True)
     assert len(read(tmp_path / 'out.mp4')[0]) == 5
 
 
 @pytest.mark.parametrize('name', ['clip.mp4', 'frames'])
 def test_frames_of_an_earlier_run_are_not_thrown_away(tmp_path, name):
-    break_off(tmp_path / name, 3)
-    message = rf'{name}.partial holds 3 frames of a run .* resume=True\), or remove'
+    interrupt(tmp_path / name, 3)
+    message = rf'{name}.partial holds 3 frames of an .* run; resume .*, or remove'
     with pytest.raises(ValueError, match=message):
         write(tmp_path / name)
     assert write(tmp_path / name, resume=True) == 3
@@ -413,19 +439,19 @@ def test_frames_of_an_earlier_run_are_not_thrown_away(tmp_path, name):
 
 @pytest.mark.parametrize('name', ['clip.mp4', 'frames'])
 def test_a_run_that_keeps_nothing_leaves_an_earlier_one_alone(tmp_path, name):
-    break_off(tmp_path / name, 3)
+    interrupt(tmp_path / name, 3)
     write(tmp_path / name, keep_partial=False, total=2)
     assert len(read(tmp_path / name)[0]) == 2
     assert partial_of(tmp_path / name).is_dir()
 
 
-def test_a_folder_without_a_job_is_begun_anew(tmp_path):
-    break_off(tmp_path / 'frames', 3)
+def test_a_folder_without_settings_is_recreated(tmp_path):
+    interrupt(tmp_path / 'frames', 3)
     (partial_of(tmp_path / 'frames') / 'job.json').unlink()
     assert write(tmp_path / 'frames', resume=True) == 0
 
 
-def test_sound_is_there_after_going_on_and_in_the_part_that_can_be_played(tmp_path):
+def test_audio_is_in_resumed_and_in_partial_output(tmp_path):
     source = tmp_path / 'in.mkv'
     with av.open(str(source), 'w') as container:
         video = container.add_stream('libx264', rate=25)
@@ -449,9 +475,11 @@ def test_sound_is_there_after_going_on_and_in_the_part_that_can_be_played(tmp_pa
                 (bytes(p), p.pts) for p in container.demux(audio=0) if p.pts is not None
             ]
 
-    def copy(stop=None, **options):
+    def copy(stop=None, **resume):
         with open_frames(source) as frames:
-            with open_writer(tmp_path / 'out.mkv', source=frames, **options) as writer:
+            with open_writer(
+                tmp_path / 'out.mkv', frames.info, resume=Resume(**resume)
+            ) as writer:
                 for index, (image, time) in enumerate(frames.timed()):
                     if index == stop:
                         raise KeyboardInterrupt
@@ -464,20 +492,20 @@ def test_sound_is_there_after_going_on_and_in_the_part_that_can_be_played(tmp_pa
     whole = packets(source)
     assert part == [packet for packet in whole if packet[1] < 20 * 40]
     assert 0 < len(part) < len(whole)
-    copy(resume=True)
+    copy(enabled=True)
     assert packets(tmp_path / 'out.mkv') == whole
 
 
 # The parts
 
 
-def test_segments_are_found_up_to_the_first_gap(tmp_path):
+def test_segments_are_adopted_up_to_the_first_gap(tmp_path):
     folder = WorkFolder(tmp_path / 'clip.mp4', keep=True)
     folder.path.mkdir()
     for name in ('00000000-00000050', '00000050-00000053', '00000060-00000110'):
         (folder.path / f'{name}.segment').touch()
     segments = Segments(folder)
-    assert segments.find() == segments.num_frames == 53
+    assert segments.adopt() == segments.num_frames == 53
     path = folder.path / '00000050-00000053.segment'
     assert Segment.of(path) == (path, 50, 53)
 
@@ -500,6 +528,6 @@ def test_what_a_folder_keeps_is_on_the_disk_before_it_has_its_name(
     folder.open(resume=False, count_frames=lambda: 0)
     note('fsync')
     note('replace')
-    folder.add('a.png', b'data')
+    folder.write('a.png', b'data')
     assert done == ['fsync', 'replace', 'fsync']
     assert (folder.path / 'a.png').read_bytes() == b'data'

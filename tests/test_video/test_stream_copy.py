@@ -8,8 +8,10 @@ import pytest
 from av.stream import Disposition
 from av.subtitles.subtitle import SubtitleSet
 
-from fmanet_mm.video import open_frames, open_writer
 from fmanet_mm.video.container import open_container
+from fmanet_mm.video.options import ReadOptions
+from fmanet_mm.video.reader import open_frames
+from fmanet_mm.video.writer import open_writer
 
 RATE = 48000
 CODECS = {'.webm': 'libvpx', '.avi': 'mjpeg'}
@@ -107,8 +109,8 @@ def make_source(path, sounds, subtitles=None, chapters=(), fps=25):
 
 
 def copy_to(path, source, **part):
-    with open_frames(source, **part) as frames:
-        with open_writer(path, frames.fps, source=frames) as writer:
+    with open_frames(source, ReadOptions(**part)) as frames:
+        with open_writer(path, frames.info) as writer:
             for image, time in frames.timed():
                 writer.write(image, time)
     return path
@@ -117,7 +119,7 @@ def copy_to(path, source, **part):
 def read_packets(path, kind, index=0):
     """Give the bytes of each packet and its times relative to the first frame."""
     with open_frames(path) as frames:
-        zero = frames.origin
+        zero = frames.info.origin
     with open(path, 'rb') as file, open_container(file) as container:
         stream = container.streams.get(**{kind: index})[0]
         return [
@@ -263,12 +265,12 @@ def test_pauses_between_subtitles_are_not_doubled(tmp_path):
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_left_out_and_named(
-    tmp_path, caplog_mmengine, source, target, sound, subtitles, left_out
+    tmp_path, caplog, source, target, sound, subtitles, left_out
 ):
     source = make_source(tmp_path / f'in.{source}', [sound], subtitles)
     target = tmp_path / f'out.{target}'
     copy_to(target, source)
-    assert caplog_mmengine.messages == [
+    assert caplog.messages == [
         f'{target} cannot hold all of {source}, so this is left out: '
         + ', '.join(left_out)
     ]
@@ -277,9 +279,9 @@ def test_what_does_not_fit_is_left_out_and_named(
     assert len(kept) == 2 + bool(subtitles) - len(left_out)
 
 
-def test_what_fits_is_not_warned_of(tmp_path, caplog_mmengine):
+def test_what_fits_is_not_warned_of(tmp_path, caplog):
     copy_to(tmp_path / 'out.mkv', make_source(tmp_path / 'in.mkv', ['flac'], 'ass'))
-    assert not caplog_mmengine.messages
+    assert not caplog.messages
 
 
 # A part
@@ -387,7 +389,7 @@ def test_of_a_truncated_file_what_can_be_read_is_copied(tmp_path):
     whole = read_packets(source, 'audio')
     source.write_bytes(source.read_bytes()[: source.stat().st_size * 2 // 3])
     target = tmp_path / 'out.mkv'
-    with open_frames(source) as frames, open_writer(target, source=frames) as writer:
+    with open_frames(source) as frames, open_writer(target, frames.info) as writer:
         with pytest.raises(ValueError, match='ends at frame'):
             for image, time in frames.timed():
                 writer.write(image, time)

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from av.video.reformatter import VideoReformatter
 
-from fmanet_mm.video import open_frames
 from fmanet_mm.video.colour import to_rgb
+from fmanet_mm.video.options import ReadOptions
+from fmanet_mm.video.reader import open_frames
 
 BT709, BT601, SMPTE170M, BT2020 = 1, 5, 6, 9
 LIMITED, FULL = 1, 2
@@ -42,7 +43,7 @@ def write_flat(
 
 def read_flat(path, **kwargs):
     """RGB of a frame that is all the same."""
-    with open_frames(path, **kwargs) as frames:
+    with open_frames(path, ReadOptions(**kwargs)) as frames:
         (frame,) = frames
     assert frame.dtype == frames.dtype
     assert (frame == frame[0, 0]).all()
@@ -139,7 +140,7 @@ def test_grey_spans_all_values_whatever_its_range_says(color_range):
 
 def test_depth_is_kept_only_where_there_is_some(tmp_path):
     path = write_flat(tmp_path / 'clip.mkv', (235, 128, 128))
-    with open_frames(path, keep_depth=True) as frames:
+    with open_frames(path, ReadOptions(keep_depth=True)) as frames:
         assert frames.dtype == np.uint8
     assert read_flat(path, keep_depth=True) == [255, 255, 255]
 
@@ -148,7 +149,7 @@ def test_ten_bits_of_h264(tmp_path):
     path = write_flat(
         tmp_path / 'clip.mp4', (401, 441, 599), 'yuv420p10le', codec='libx264'
     )
-    with open_frames(path, keep_depth=True) as frames:
+    with open_frames(path, ReadOptions(keep_depth=True)) as frames:
         assert frames.dtype == np.uint16
         (frame,) = frames
     expected = (35232.5, 23205.5, 15575.3)
@@ -255,9 +256,9 @@ def test_sample_aspect_ratio(tmp_path, suffix, degrees, expected):
     ratio = Fraction(16, 11)
     path = write_turned(tmp_path / f'clip.{suffix}', ratio, degrees=degrees)
     with open_frames(path) as frames:
-        assert frames.sample_aspect_ratio == Fraction(*expected)
+        assert frames.info.sample_aspect_ratio == Fraction(*expected)
 
 
 def test_pixels_are_square_unless_the_file_says_otherwise(tmp_path):
     with open_frames(write_turned(tmp_path / 'clip.mp4')) as frames:
-        assert frames.sample_aspect_ratio == 1
+        assert frames.info.sample_aspect_ratio == 1

@@ -1,7 +1,7 @@
 import errno
 import os
-import resource
 from contextlib import contextmanager
+from dataclasses import replace
 from fractions import Fraction
 
 import av
@@ -9,7 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
-from fmanet_mm.video import open_frames, open_writer
+from fmanet_mm.video.options import ReadOptions, Resume, WriteOptions
+from fmanet_mm.video.reader import open_frames
+from fmanet_mm.video.writer import open_writer
 
 SUFFIXES = ['.mp4', '.mov', '.mkv', '.webm', '.avi']
 
@@ -22,8 +24,8 @@ def smooth_frames(num_frames, height, width):
         yield np.stack(planes, axis=2).clip(0, 255).astype(np.uint8)
 
 
-def write(path, frames, **kwargs):
-    with open_writer(path, **kwargs) as writer:
+def write(path, frames, source=None, fps=None, **options):
+    with open_writer(path, source, WriteOptions(**options), fps=fps) as writer:
         for frame in frames:
             writer.write(frame)
     return writer
@@ -157,8 +159,8 @@ def make_timed(path, times, tick):
 
 
 def copy_to(path, source, **part):
-    with open_frames(source, **part) as frames:
-        with open_writer(path, frames.fps, source=frames) as writer:
+    with open_frames(source, ReadOptions(**part)) as frames:
+        with open_writer(path, frames.info) as writer:
             for image, time in frames.timed():
                 writer.write(image, time)
     return path
@@ -215,7 +217,7 @@ def test_variable_rates_go_to_the_nearest_millisecond(tmp_path):
 def test_avi_has_the_times_of_a_constant_rate(tmp_path):
     path = tmp_path / 'clip.avi'
     times = [Fraction(n, 100) for n in (0, 4, 5, 21, 40)]
-    with open_writer(path, 25) as writer:
+    with open_writer(path, fps=25) as writer:
         for image, time in zip(smooth_frames(5, 16, 16), times, strict=True):
             writer.write(image, time)
     # 0.05 is nearest to 0.04, which is taken.
@@ -236,8 +238,8 @@ def test_frames_without_times_follow_the_rate(tmp_path):
     source = make_timed(
         tmp_path / 'in.mp4', [Fraction(n, 25) for n in range(6)], 1 / Fraction(12800)
     )
-    with open_frames(source, start=0.08) as frames:
-        with open_writer(tmp_path / 'out.mp4', frames.fps, source=frames) as writer:
+    with open_frames(source, ReadOptions(start=0.08)) as frames:
+        with open_writer(tmp_path / 'out.mp4', frames.info) as writer:
             for image in frames:
                 writer.write(image)
     assert times_of(tmp_path / 'out.mp4') == [Fraction(n, 25) for n in range(4)]
@@ -275,15 +277,15 @@ def test_the_shape_of_pixels_is_kept(tmp_path, suffix):
         container.mux(stream.encode())
     target = copy_to(tmp_path / f'out{suffix}', tmp_path / 'in.mp4')
     with open_frames(target) as frames:
-        assert frames.sample_aspect_ratio == Fraction(16, 11)
+        assert frames.info.sample_aspect_ratio == Fraction(16, 11)
 
 
-def test_a_lost_shape_of_pixels_is_told(tmp_path, caplog_mmengine):
+def test_a_lost_shape_of_pixels_is_told(tmp_path, caplog):
     write(tmp_path / 'in.mp4', smooth_frames(1, 16, 16))
     with open_frames(tmp_path / 'in.mp4') as frames:
-        frames.sample_aspect_ratio = Fraction(4, 3)
-        write(tmp_path / 'out.webm', frames, source=frames)
-    (message,) = caplog_mmengine.messages
+        info = replace(frames.info, sample_aspect_ratio=Fraction(4, 3))
+        write(tmp_path / 'out.webm', frames, info)
+    (message,) = caplog.messages
     assert 'out.webm will be shown in the wrong shape: libvpx-vp9' in message
 
 
@@ -308,7 +310,7 @@ def test_frames_of_16_bits_get_10_if_the_codec_can(
         context = container.streams.video[0].codec_context
         assert context.codec.canonical_name == name
         assert context.pix_fmt == pixel_format
-    with open_frames(path, keep_depth=True) as frames:
+    with open_frames(path, ReadOptions(keep_depth=True)) as frames:
         assert frames.dtype == (np.uint8 if suffix == '.webm' else np.uint16)
         white = np.iinfo(frames.dtype).max
         for frame in frames:
@@ -378,12 +380,12 @@ def test_other_codecs_give_the_same_colours(tmp_path, suffix, codec):
 )
 def test_options_that_do_not_fit_are_refused_at_once(tmp_path, options, message):
     with pytest.raises(ValueError, match=message):
-        open_writer(tmp_path / 'clip.mp4', **options)
+        open_writer(tmp_path / 'clip.mp4', options=WriteOptions(**options))
     assert os.listdir(tmp_path) == []
 
 
 def test_an_even_pixel_format_takes_no_odd_frames(tmp_path):
-    message = r'clip.mp4 cannot be written: libx264 takes no .* \(47, 63\) in yuv420p'
+    message = r'clip.mp4 cannot be written: libx264 does not .* \(47, 63\) in yuv420p'
     with pytest.raises(ValueError, match=message):
         write(tmp_path / 'clip.mp4', smooth_frames(1, 47, 63), pixel_format='yuv420p')
     assert os.listdir(tmp_path) == []
@@ -395,6 +397,7 @@ def test_an_even_pixel_format_takes_no_odd_frames(tmp_path):
 @contextmanager
 def largest_file(num_bytes):
     """Let writing fail as on a full disk."""
+    resource = pytest.importorskip('resource', reason='needs POSIX')
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, before[1]))
     try:
@@ -451,8 +454,32 @@ def test_the_input_is_not_overwritten(tmp_path):
     before = (tmp_path / 'clip.mp4').read_bytes()
     with open_frames(tmp_path / 'clip.mp4') as frames:
         with pytest.raises(ValueError, match='clip.mp4 is the input; choose another'):
-            open_writer(tmp_path / '.' / 'clip.mp4', source=frames)
+            open_writer(tmp_path / '.' / 'clip.mp4', frames.info)
     assert (tmp_path / 'clip.mp4').read_bytes() == before
+
+
+@pytest.mark.parametrize('suffix', ['.mp4', '.mkv', ''])
+def test_names_need_not_be_utf_8(tmp_path, suffix):
+    name = os.fsdecode(b'\xff\xe9')
+    try:
+        (tmp_path / name).touch()
+        (tmp_path / name).unlink()
+    except (OSError, UnicodeError):
+        pytest.skip('the file system takes UTF-8 names only')
+    path = tmp_path / f'{name}{suffix}'
+    with pytest.raises(KeyboardInterrupt):
+        with open_writer(path, resume=Resume(keep_partial=True)) as writer:
+            for frame in smooth_frames(2, 16, 16):
+                writer.write(frame)
+            raise KeyboardInterrupt
+    with open_writer(path, resume=Resume(enabled=True)) as writer:
+        assert writer.num_frames == 2
+        for frame in smooth_frames(1, 16, 16):
+            writer.write(frame)
+    assert os.listdir(tmp_path) == [path.name]
+    target = tmp_path / f'{name} copy{suffix}'
+    copy_to(target, path)
+    assert len(times_of(target)) == 3
 
 
 # Folders of images
@@ -500,7 +527,7 @@ def test_names_that_are_alike_are_refused(tmp_path):
 
 
 def test_names_of_no_image_are_refused(tmp_path):
-    with pytest.raises(ValueError, match='a.doc is no name for an image'):
+    with pytest.raises(ValueError, match='a.doc is not a name for an image'):
         write(tmp_path / 'x', smooth_frames(1, 5, 7), filenames=['a.doc'])
     assert os.listdir(tmp_path) == []
 

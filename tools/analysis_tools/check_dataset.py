@@ -16,7 +16,7 @@ from pathlib import Path
 import mmengine
 from mmengine.config import Config, DictAction
 
-import fmanet_mm  # noqa: F401
+import fmanet_mm.openmmlab  # noqa: F401
 from fmanet_mm.datasets.check import Report, check_datasets, find_datasets
 from fmanet_mm.engine import existing_file
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 
-import fmanet_mm  # noqa: F401
+import fmanet_mm.openmmlab  # noqa: F401
 from fmanet_mm.evaluation import PROTOCOLS, evaluate_folders
 from fmanet_mm.evaluation.measures import FRAME_MEASURES, PAIR_MEASURES
 

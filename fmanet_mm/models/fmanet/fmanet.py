@@ -315,7 +315,7 @@ class FMANet(FMANetStage1):
         # Level by level, so that only one level of a window exists at a time.
         def features_d() -> Iterable[Tensor]:
             nonlocal last
-            for last in self.net_d.encode(frames, strips):
+            for last in self.net_d.encode(frames, strips):  # noqa: UP028
                 yield last
 
         def features_r() -> Iterable[Tensor]:

@@ -103,8 +103,8 @@ def plot_features(
     channels, each map on a scale of its own, whose end is its largest.
 
     Args:
-        models (dict[str, FMANetStage1]): By the name to write, in eval mode, such as one
-            trained with the temporal anchor and one without.
+        models (dict[str, FMANetStage1]): By the name to write, in evaluation mode,
+            such as one trained with the temporal anchor and one without.
         window (Tensor): Blurry LR frames, (T, 3, H, W), RGB in [0, 1].
         path (str | PathLike): Image file to write.
     """

@@ -13,7 +13,6 @@ from mmengine.dataset import pseudo_collate
 from mmengine.optim import build_optim_wrapper
 from torch.utils.data import DataLoader
 
-import fmanet_mm  # noqa: F401
 from fmanet_mm.models import WindowRestormer
 
 FOLDER = Path(__file__).resolve().parents[2] / 'configs/baselines'

@@ -13,21 +13,21 @@ from mmcv.ops import modulated_deform_conv2d
 from mmengine import Config
 from mmengine.registry import DefaultScope
 
-from fmanet_mm.apis import StreamingRestorer
 from fmanet_mm.models import (
-    AttentionHalf,
     DeformableAlignment,
     DynamicDownsampling,
     FlowGuidedDynamicDownsampling,
-    ModulationHalf,
+    GuidedAttention,
+    GuidedModulation,
     MultiFlowWarp,
     NetD,
     NetR,
-    SelfAttentionHalf,
+    SelfAttention,
 )
-from fmanet_mm.ops import frame_rows, multi_flow_warp, strips
+from fmanet_mm.ops import Strips, frame_rows, split_groups, warp_groups
+from fmanet_mm.restoration import StreamingRestorer
 
-FOLDER = Path(__file__).resolve().parents[2] / 'configs/ablations'
+FOLDER = Path(__file__).resolve().parents[3] / 'configs/ablations'
 NAMES = sorted(path.stem for path in FOLDER.glob('*.py'))
 STREAMED = (
     'filter_conventional_kd10_stage2',
@@ -159,11 +159,14 @@ class TestConventionalFilter:
         conventional.load_state_dict(guided.state_dict())
         frames = rand(1, 3, 3, 6, 8)
         degradation = net_d(frames)
-        output, warped, _ = conventional(frames, degradation)
-        torch.testing.assert_close(warped, guided(frames, degradation).warped_frames)
+        kernels = net_d.kernels(degradation.kernel_feature)
+        output, warped, _ = conventional(frames, degradation, kernels)
+        restoration = guided(frames, degradation, kernels)
+        torch.testing.assert_close(warped, restoration.warped_frames)
         # No flow, and masks of one half.
         guided.second_flow_head[2].weight.zero_()
-        torch.testing.assert_close(output, 2 * guided(frames, degradation).output)
+        restoration = guided(frames, degradation, kernels)
+        torch.testing.assert_close(output, 2 * restoration.output)
 
 
 class TestAlignment:
@@ -171,7 +174,8 @@ class TestAlignment:
         warp = MultiFlowWarp(channels=6, num_flows=3)
         feature, flow_masks = rand(2, 6, 5, 7), randn(2, 9, 5, 7)
         given = warp(warp.prepare(feature), flow_masks, frame_rows(feature))
-        torch.testing.assert_close(given, multi_flow_warp(feature, flow_masks))
+        expected = warp_groups(split_groups(feature, 3), flow_masks)
+        torch.testing.assert_close(given, expected)
 
     def deformable(self):
         align = DeformableAlignment(channels=4, num_flows=9).double()
@@ -230,7 +234,7 @@ class TestAlignment:
 class TestHalves:
     @torch.no_grad()
     def test_self_attention_equals_a_block_of_restormer(self):
-        half = SelfAttentionHalf(**HALF).double()
+        half = SelfAttention(**HALF).double()
         block = TransformerBlock(6, 2, 2.0, False, 'WithBias').double()
         attention, ffn = half.attention, half.ffn
         for theirs, ours in (
@@ -250,16 +254,15 @@ class TestHalves:
         feature = randn(2, 6, 9, 5)
         expected = block(feature)
         torch.testing.assert_close(half(feature, randn(2, 6, 9, 5)), expected)
-        guided = AttentionHalf(**HALF).double()
+        guided = GuidedAttention(**HALF).double()
         guided.load_state_dict(half.state_dict())
         normalised = half.attention_norm(feature)
         torch.testing.assert_close(guided(feature, normalised), expected)
-        with strips(4):
-            torch.testing.assert_close(half(feature, None), expected)
+        torch.testing.assert_close(half(feature, None, Strips(4)), expected)
 
     @torch.no_grad()
     def test_modulation_is_the_spatial_feature_transform(self):
-        half = ModulationHalf(**HALF).double()
+        half = GuidedModulation(**HALF).double()
         feature, guide = randn(1, 6, 9, 5), randn(1, 6, 9, 5)
 
         def transform(layers, guide):
@@ -277,22 +280,21 @@ class TestHalves:
         torch.testing.assert_close(half.modulate(feature, guide), expected)
         expected = expected + half.ffn(half.ffn_norm(expected))
         torch.testing.assert_close(half(feature, guide), expected)
-        with strips(4):
-            torch.testing.assert_close(half(feature, guide), expected)
+        torch.testing.assert_close(half(feature, guide, Strips(4)), expected)
 
     def test_only_what_is_said_is_exchanged(self):
         sizes = dict(channels=18, **TINY, num_blocks=1)
         net = NetR(
             **sizes,
-            centre_attention=dict(type='SelfAttentionHalf'),
-            degradation_attention=dict(type='ModulationHalf'),
+            centre_attention=dict(type='SelfAttention'),
+            degradation_attention=dict(type='GuidedModulation'),
         )
         (block,) = net.blocks[0].attention_blocks
         types = {guide: type(half) for guide, half in block.halves.items()}
-        assert types == dict(centre=SelfAttentionHalf, degradation=ModulationHalf)
+        assert types == dict(centre=SelfAttention, degradation=GuidedModulation)
         (block,) = NetD(**sizes).blocks[0].attention_blocks
         assert {guide: type(half) for guide, half in block.halves.items()} == dict(
-            centre=AttentionHalf
+            centre=GuidedAttention
         )
         with pytest.raises(TypeError, match='degradation_attention'):
-            NetD(**sizes, degradation_attention=dict(type='ModulationHalf'))
+            NetD(**sizes, degradation_attention=dict(type='GuidedModulation'))

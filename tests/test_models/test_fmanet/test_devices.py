@@ -11,7 +11,8 @@ import torch
 from test_ablations import STREAMED, batch, build_tiny
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from fmanet_mm.apis import StreamingRestorer
+from fmanet_mm.ops import Strips
+from fmanet_mm.restoration import StreamingRestorer
 
 GPU = torch.device('cuda', 0)
 
@@ -43,7 +44,9 @@ def test_losses(name, autocast):
 
 
 def test_a_stream_on_strips(monkeypatch, autocast):
-    monkeypatch.setattr('fmanet_mm.restoration.streaming.choose_strip_rows', lambda *_: 8)
+    monkeypatch.setattr(
+        'fmanet_mm.restoration.streaming.choose_strips', lambda *_: Strips(8)
+    )
     with fake_gpu():
         model = build_tiny('blocks_m1_stage2').eval()
         restorer = StreamingRestorer(model, memory_budget=1)

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from test_fmanet import batch, build
 
-from fmanet_mm.models import NetD, NetR
-from fmanet_mm.ops import strips
+from fmanet_mm.models import FMANet, NetD
+from fmanet_mm.ops import Strips
 
 TINY = dict(
     channels=30,
@@ -25,10 +25,8 @@ TINY = dict(
 
 
 def load_plain():
-    tools = Path(__file__).parents[2] / 'tools' / 'analysis_tools'
-    spec = importlib.util.spec_from_file_location(
-        'plain_fmanet', tools / 'benchmark' / 'plain.py'
-    )
+    benchmarks = Path(__file__).parents[3] / 'benchmarks'
+    spec = importlib.util.spec_from_file_location('plain', benchmarks / 'plain.py')
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -36,14 +34,22 @@ def load_plain():
 
 def build_tiny(num_frames=3, scale=4, up_kernel_size=5, **changes):
     torch.manual_seed(0)
-    shared = TINY | dict(num_frames=num_frames, scale=scale) | changes
-    size = scale + 4
-    net_d = NetD(kernel_size=size, **shared)
-    net_r = NetR(kernel_size=up_kernel_size, degradation_kernel_size=size, **shared)
-    for name, parameter in (*net_d.named_parameters(), *net_r.named_parameters()):
+    architecture = TINY | dict(
+        num_frames=num_frames,
+        scale=scale,
+        degradation_kernel_size=scale + 4,
+        restoration_kernel_size=up_kernel_size,
+    )
+    model = FMANet(architecture | changes)
+    for name, parameter in model.named_parameters():
         if 'flow' in name:
             parameter.data.mul_(4)
-    return net_d.eval(), net_r.eval()
+    return model.eval()
+
+
+def restore(model, window, strips):
+    """As a stream does, on strips."""
+    return model.refine([model.encode(x, strips) for x in window.unbind(1)], strips)
 
 
 @pytest.mark.parametrize('rows', [3, 8])
@@ -52,43 +58,47 @@ def build_tiny(num_frames=3, scale=4, up_kernel_size=5, **changes):
 )
 @torch.no_grad()
 def test_strips_change_nothing(rows, sizes):
-    net_d, net_r = (net.double() for net in build_tiny(**sizes))
-    x = torch.rand(1, net_d.num_frames, 3, 13, 6, dtype=torch.float64)
-    expected_d = net_d(x)
-    expected = net_r(x, expected_d)
+    model = build_tiny(**sizes).double()
+    window = torch.rand(1, model.num_frames, 3, 13, 6, dtype=torch.float64)
+    expected_d, degradation = (model.net_d(window, Strips(r)) for r in (None, rows))
     assert expected_d.flow_masks.abs().max() > 1, 'no motion, so no test of the warps'
-    with strips(rows):
-        degradation = net_d(x)
-        restoration = net_r(x, degradation)
-    for ours, whole in (
-        (degradation.feature, expected_d.feature),
-        (degradation.flow_masks, expected_d.flow_masks),
-        (degradation.kernels, expected_d.kernels),
-        (restoration.output, expected.output),
-        (restoration.warped_frames, expected.warped_frames),
-        (net_d.anchor(expected_d.feature[0]), net_d.anchor(expected_d.feature[0])),
+    for ours, expected in zip(
+        (*degradation, restore(model, window, Strips(rows))),
+        (*expected_d, restore(model, window, Strips())),
+        strict=True,
     ):
-        torch.testing.assert_close(ours, whole, rtol=1e-10, atol=1e-10)
+        torch.testing.assert_close(ours, expected, rtol=1e-10, atol=1e-10)
 
 
 @torch.no_grad()
 def test_strips_in_float32():
-    net_d, net_r = build_tiny()
-    x = torch.rand(1, 3, 3, 40, 16)
-    expected = net_r(x, net_d(x)).output
-    with strips(16):
-        output = net_r(x, net_d(x)).output
-    torch.testing.assert_close(output, expected, rtol=0, atol=1e-4)
+    model = build_tiny()
+    window = torch.rand(1, 3, 3, 40, 16)
+    expected = restore(model, window, Strips())
+    given = restore(model, window, Strips(16))
+    torch.testing.assert_close(given, expected, rtol=0, atol=1e-4)
 
 
 @torch.no_grad()
 def test_heads_work_on_strips_of_their_own_in_large_frames():
-    net_d, net_r = (net.double() for net in build_tiny())
-    x = torch.rand(1, 3, 3, 70, 4, dtype=torch.float64)
-    output = net_r(x, net_d(x)).output
+    model = build_tiny().double()
+    window = torch.rand(1, 3, 3, 70, 4, dtype=torch.float64)
     with torch.enable_grad():
-        whole = net_r(x, net_d(x)).output
+        whole = model(window)
+    output = restore(model, window, Strips())
     torch.testing.assert_close(output, whole, rtol=1e-10, atol=1e-10)
+
+
+@torch.no_grad()
+def test_windows_and_streams_are_the_published_composition_of_the_nets():
+    model = build_tiny().double()
+    window = torch.rand(1, 3, 3, 13, 6, dtype=torch.float64)
+    degradation = model.net_d(window)
+    kernels = model.net_d.kernels(degradation.kernel_feature)
+    expected = model.net_r(window, degradation, kernels).output
+    torch.testing.assert_close(model(window), expected, rtol=1e-10, atol=1e-10)
+    stream = restore(model, window, Strips())
+    torch.testing.assert_close(stream, expected, rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize('name', ['tiny_stage1', 'tiny_stage2'])
@@ -97,11 +107,7 @@ def test_checkpointing_gives_equal_gradients(name):
     inputs, samples = batch(data)
     results, kept = [], []
     for with_cp in (False, True):
-        model = build(data).train()
-        assert not model.net_d.with_cp
-        for module in model.modules():
-            if hasattr(module, 'with_cp'):
-                module.with_cp = with_cp
+        model = build(data, with_cp=with_cp).train()
         saved = []
         with torch.autograd.graph.saved_tensors_hooks(
             lambda x, saved=saved: saved.append(x.untyped_storage()) or x, lambda x: x

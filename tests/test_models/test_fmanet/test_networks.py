@@ -8,10 +8,15 @@ from fmanet_mm.models import (
     NetD,
     NetR,
 )
-from fmanet_mm.models.common.layers import FrameFusion, TemporalConv, conv_pair, per_frame
+from fmanet_mm.models.common.layers import (
+    FrameFusion,
+    TemporalConv,
+    conv_pair,
+    per_frame,
+)
 from fmanet_mm.models.common.multi_attention import ChannelLayerNorm
-from fmanet_mm.models.fmanet.fmanet.net_r import KernelEmbedding
 from fmanet_mm.models.common.rdb import ResidualDenseBlock
+from fmanet_mm.models.fmanet.net_r import KernelEmbedding
 
 TINY = dict(
     channels=30,
@@ -55,15 +60,17 @@ def test_generality_and_equivariance_to_the_batch(sizes):
     x = torch.rand(2, t, 3, 9, 7, dtype=torch.float64)
     sharp = torch.rand(2, t, 3, 9 * s, 7 * s, dtype=torch.float64)
     degradation = net_d(x)
+    kernels = net_d.kernels(degradation.kernel_feature)
     flow_mask = net_d.image_flow_mask(degradation.flow_masks)
-    blurry, warped = net_d.degrade(sharp, flow_mask, degradation.kernels)
-    output = net_r(x, degradation).output
+    blurry, warped = net_d.degrade(sharp, flow_mask, kernels)
+    output = net_r(x, degradation, kernels).output
     assert blurry.shape == (2, 3, 9, 7)
     assert warped.shape == sharp.shape
     assert output.shape == (2, 3, 9 * s, 7 * s)
     assert blurry.min() >= 0, 'a mean of pixels with positive weights'
     assert blurry.max() <= 1 + 1e-9
-    alone = net_r(x[1:], net_d(x[1:])).output
+    of_one = net_d(x[1:])
+    alone = net_r(x[1:], of_one, net_d.kernels(of_one.kernel_feature)).output
     torch.testing.assert_close(alone, output[1:], rtol=1e-9, atol=1e-9)
 
 
@@ -71,7 +78,7 @@ def test_generality_and_equivariance_to_the_batch(sizes):
 def test_features_depend_on_one_frame_only():
     net_d, net_r = build()
     x = torch.rand(4, 3, 8, 6, dtype=torch.float64)
-    together = net_d.encode(x)
+    together = list(net_d.encode(x))
     assert len(together) == 3
     for i in range(4):
         alone = net_d.encode(x[i : i + 1])

@@ -6,7 +6,6 @@ import torch
 from mmagic.registry import MODELS
 from mmengine.config import Config
 
-import fmanet_mm  # noqa: F401
 from fmanet_mm.models.fmanet.official_weights import convert_files, reverse_colours
 
 

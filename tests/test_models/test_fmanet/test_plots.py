@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 import torch
 
-from fmanet_mm.visualization import internals
-from fmanet_mm.visualization.internals import draw_features, draw_flows, draw_kernels
+from fmanet_mm.models.fmanet import plots
+from fmanet_mm.models.fmanet.plots import plot_features, plot_flows, plot_kernels
 
 
 @pytest.fixture
@@ -17,9 +17,7 @@ def window():
 def drawn(monkeypatch):
     """The axes of the figure, in their order, instead of a file."""
     figures = []
-    monkeypatch.setattr(
-        internals, 'save_figure', lambda figure, _: figures.append(figure)
-    )
+    monkeypatch.setattr(plots, 'save_figure', lambda figure, _: figures.append(figure))
     yield lambda: figures[-1].axes
     plt.close('all')
 
@@ -29,11 +27,12 @@ def shown(axis):
 
 
 def test_kernels_are_those_of_the_marked_pixels(model, window, drawn):
-    draw_kernels(model, window, 'unused')
+    plot_kernels(model, window, 'unused')
     axes = drawn()
     assert len(axes) == 3 * 4
     with torch.no_grad():
-        kernels = model.net_d(window[None]).kernels[0]
+        degradation = model.net_d(window[None])
+        kernels = model.net_d.kernels(degradation.kernel_feature)[0]
     for row in range(3):
         picture, *maps = axes[4 * row : 4 * row + 4]
         np.testing.assert_array_equal(shown(picture), window[1].permute(1, 2, 0))
@@ -45,13 +44,13 @@ def test_kernels_are_those_of_the_marked_pixels(model, window, drawn):
 
 
 def test_pixels_are_sorted_by_their_motion(model, window, drawn):
-    draw_kernels(model, window, 'unused')
+    plot_kernels(model, window, 'unused')
     moves = [float(axis.get_title().split()[1]) for axis in drawn()[::4]]
     assert moves[1] >= moves[2]
 
 
 def test_flows_and_masks_are_the_learned_ones(model, window, drawn):
-    draw_flows(model, window, 'unused')
+    plot_flows(model, window, 'unused')
     axes = drawn()
     n = model.net_d.num_flows
     assert len(axes) == 2 * (3 + n)
@@ -70,7 +69,7 @@ def test_flows_and_masks_are_the_learned_ones(model, window, drawn):
 def test_true_flow_is_drawn_beside(model, window, drawn):
     true_flow = torch.zeros(3, 2, 12, 16)
     true_flow[2, 0, 5, 5], true_flow[2, 1, 5, 5] = 3, 4
-    draw_flows(model, window, 'unused', true_flow)
+    plot_flows(model, window, 'unused', true_flow)
     titles = [axis.get_title() for axis in drawn()]
     columns = 4 + model.net_d.num_flows
     assert titles[1] == 'true flow, up to 0.0 px'
@@ -78,11 +77,11 @@ def test_true_flow_is_drawn_beside(model, window, drawn):
 
 
 def test_features_of_two_models_are_drawn_block_by_block(model, window, drawn):
-    draw_features({'a': model, 'b': model}, window, 'unused')
+    plot_features({'a': model, 'b': model}, window, 'unused')
     axes = drawn()
     with torch.no_grad():
-        levels = model.net_d.encode(window[1:2])
-        of_net_r = model.net_r.encode(window[1:2], levels[-1])
+        levels = list(model.net_d.encode(window[1:2]))
+        of_net_r = list(model.net_r.encode(window[1:2], levels[-1]))
     columns = len(levels)
     assert len(axes) == 4 * columns
     for row, (name, features) in enumerate(
@@ -95,5 +94,5 @@ def test_features_of_two_models_are_drawn_block_by_block(model, window, drawn):
 
 def test_a_picture_is_written_below_a_new_folder(model, window, tmp_path):
     path = tmp_path / 'new' / 'kernels.png'
-    draw_kernels(model, window, path)
+    plot_kernels(model, window, path)
     assert plt.imread(path).shape == (900, 1200, 4)
