@@ -4,7 +4,7 @@ _base_ = 'fmanet_stage1.py'
 
 model = dict(
     type='FMANet',
-    # tools/train.py --stage1 CHECKPOINT names another checkpoint.
+    # The default of tools/train.py --stage1.
     net_d=dict(
         init_cfg=dict(
             type='StrictPretrained',
