@@ -1,15 +1,21 @@
 import signal
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 from mmengine.registry import init_default_scope
 
+from fmanet_mm.compat import prepare_openmmlab
+
 sys.path.insert(0, str(Path(__file__).parent))
 torch.set_num_threads(1)
 # Shells let what they start in the background ignore interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-init_default_scope('mmagic')
+if find_spec('mmagic'):
+    # Test modules import mmagic before the package.
+    prepare_openmmlab()
+    init_default_scope('mmagic')
 
 
 def pytest_collection_modifyitems(items):

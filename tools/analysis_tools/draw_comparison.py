@@ -1,4 +1,4 @@
-"""Draw what a stage-2 network does with one frame of its test set.
+"""Plot input, restoration and ground truth of one frame of the test set.
 
 python tools/analysis_tools/draw_comparison.py CONFIG CHECKPOINT OUT.png
 """
@@ -21,7 +21,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument('out', help='PNG to write')
     parser.add_argument(
-        '--index', type=int, help='which window of the test set (default: the middle)'
+        '--index',
+        type=int,
+        help='index of the window in the test set (default: the middle)',
     )
     return parser.parse_args()
 
@@ -36,7 +38,7 @@ def main() -> None:
     sample = dataset[index]
     window, truth = sample['inputs'] / 255, sample['data_samples'].gt_img / 255
     draw_comparison(model, window, truth, args.out)
-    print(f'{dataset.get_data_info(index)["key"]} is drawn in {args.out}')
+    print(f'{dataset.get_data_info(index)["key"]} is plotted in {args.out}')
 
 
 if __name__ == '__main__':

@@ -11,8 +11,8 @@ The ending of the output names the format:
 
 import argparse
 
-from fmanet_mm.restoration.video_restorer import load_model
 from fmanet_mm.export import export_network
+from fmanet_mm.restoration.video_restorer import load_model
 
 
 def parse_args() -> argparse.Namespace:
