@@ -19,7 +19,7 @@ METRIC_FILES = ('.json', '.yml', '.yaml', '.pkl')
 def metric_file(name: str) -> str:
     if Path(name).suffix not in METRIC_FILES:
         raise argparse.ArgumentTypeError(
-            f'{name} should end in {", ".join(METRIC_FILES)}'
+            f'{name} must end in {", ".join(METRIC_FILES)}'
         )
     return name
 
@@ -54,8 +54,8 @@ def main() -> None:
     runner = build_runner(cfg, hooks, args.trust_checkpoint)
     if not args.checkpoint and any(True for _ in runner.model.parameters()):
         raise ValueError(
-            f'{args.config} describes a model with weights, which would be random: '
-            'name a checkpoint (test.py CONFIG CHECKPOINT).'
+            f'{args.config} describes a model with weights, which would be random; '
+            'name a checkpoint (test.py CONFIG CHECKPOINT)'
         )
     runner.test()
 

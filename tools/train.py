@@ -22,8 +22,8 @@ def parse_args():
         const='auto',
         type=lambda name: name if name == 'auto' else existing_file(name),
         metavar='CHECKPOINT',
-        help='go on from a checkpoint; alone or with "auto": from the newest whole one '
-        'in the work folder, or from the start if there is none',
+        help='resume from a checkpoint; without a name or with "auto", from the newest '
+        'complete one in the work folder, or from the start if there is none',
     )
     parser.add_argument(
         '--amp',
@@ -40,7 +40,7 @@ def parse_args():
 
 
 def resume(cfg: Config, checkpoint: str, trust_checkpoint: bool) -> None:
-    """Let the runner continue from ``checkpoint`` ('auto': the newest whole one)."""
+    """Let the runner resume from ``checkpoint`` ('auto': the newest complete one)."""
     if checkpoint == 'auto':
         checkpoint = find_resumable_checkpoint(cfg.work_dir, trust_checkpoint)
     if checkpoint is None:
@@ -52,12 +52,12 @@ def resume(cfg: Config, checkpoint: str, trust_checkpoint: bool) -> None:
 
 
 def enable_amp(cfg: Config) -> None:
-    """Exchange the optimizer wrapper for one with mixed precision."""
+    """Replace the optimizer wrapper by one with mixed precision."""
     wrapper = cfg.optim_wrapper
     if wrapper.get('type', 'OptimWrapper') not in ('OptimWrapper', 'AmpOptimWrapper'):
         raise ValueError(
-            f'--amp replaces an optim_wrapper of type OptimWrapper; '
-            f'{cfg.filename} has {wrapper.type}. Leave --amp out.'
+            f'--amp replaces an optim_wrapper of type OptimWrapper, but '
+            f'{cfg.filename} has {wrapper.type}; omit --amp'
         )
     if torch.cuda.is_available():
         wrapper.type = 'AmpOptimWrapper'
@@ -72,7 +72,7 @@ def enable_auto_scale_lr(cfg: Config) -> None:
     """Let the runner scale the learning rate by the batch size."""
     if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
         raise ValueError(
-            f'--auto-scale-lr needs the batch size that the learning rate was made '
+            f'--auto-scale-lr needs the batch size that the learning rate was chosen '
             f'for: add auto_scale_lr=dict(base_batch_size=...) to {cfg.filename}'
         )
     cfg.auto_scale_lr.enable = True
