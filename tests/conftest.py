@@ -1,6 +1,6 @@
-import importlib.util
 import signal
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 torch.set_num_threads(1)
 # Shells let what they start in the background ignore interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-if importlib.util.find_spec('mmagic'):
+if find_spec('mmagic'):
     import fmanet_mm.openmmlab  # noqa: F401
 
     init_default_scope('mmagic')

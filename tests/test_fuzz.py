@@ -20,8 +20,8 @@ from fmanet_mm.flow.raft import build_raft
 from fmanet_mm.flow.raft_converter import convert_raft
 from fmanet_mm.models.fmanet.official_weights import convert_files
 from fmanet_mm.utils.annotation import read_annotation
-from fmanet_mm.video import open_frames
 from fmanet_mm.video.images import read_image
+from fmanet_mm.video.reader import open_frames
 
 
 def fuzz(max_examples):

@@ -78,7 +78,8 @@ import torch
 from mmagic.apis import MMagicInferencer, init_model
 import fmanet_mm
 from fmanet_mm.utils import config_root
-from fmanet_mm.video import open_frames, open_writer
+from fmanet_mm.video.reader import open_frames
+from fmanet_mm.video.writer import open_writer
 print(fmanet_mm.__file__)
 print(config_root())
 name = 'fmanet_s_stage2'

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Evaluate with several processes on this machine, one a GPU (or on CPUs, without GPUs).
+# Evaluate with several processes on this machine, one per GPU (or on CPUs).
 #   tools/dist_test.sh CONFIG CHECKPOINT GPUS [arguments of test.py]
-# Several machines, which share the work folder: run it on each with the same arguments
-# and these in the environment (in parentheses what they are otherwise).
+# With several machines, which must share the work folder, run it on each with the same
+# arguments and these environment variables (defaults in parentheses).
 #   NNODES       number of machines (1)
-#   NODE_RANK    which of them this one is, from 0 on (0)
+#   NODE_RANK    index of this machine, from 0 (0)
 #   MASTER_ADDR  address of machine 0 (127.0.0.1)
-#   PORT         a free port of machine 0, for each run its own (29500)
+#   PORT         a free port of machine 0, different for each run (29500)
 set -euo pipefail
 if (( $# < 3 )); then
     echo "usage: $0 CONFIG CHECKPOINT GPUS [arguments of test.py]" >&2

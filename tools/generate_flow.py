@@ -1,4 +1,4 @@
-"""Make the flow files of a VSRDB set, from its sharp low-resolution frames."""
+"""Make the flow files of a VSRDB set from its sharp low-resolution frames."""
 
 import argparse
 from pathlib import Path
@@ -22,19 +22,24 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--out', default='train_flow/X4', help='flow files, below the root'
     )
-    parser.add_argument('--ann-file', help='clips to treat, below the root; else all')
+    parser.add_argument(
+        '--ann-file',
+        help='file with the clips to process, below the root; by default all',
+    )
     parser.add_argument(
         '--num-frames', type=int, default=3, help='window length T, odd'
     )
     parser.add_argument('--dtype', choices=['float16', 'float32'], default='float16')
     how = parser.add_mutually_exclusive_group()
     how.add_argument('--method', choices=['raft', 'dis'], default='raft')
-    how.add_argument('--config', help='config file with a `flow_estimator` instead')
+    how.add_argument(
+        '--config', help='config file with a `flow_estimator`, instead of a method'
+    )
     parser.add_argument(
         '--raft-config', help="'raft_small', or an MMFlow RAFT config (name or path)"
     )
     parser.add_argument('--raft-checkpoint', help='file or address of the weights')
-    parser.add_argument('--batch-size', type=int, default=8, help='pairs at once')
+    parser.add_argument('--batch-size', type=int, default=8, help='pairs per batch')
     parser.add_argument(
         '--device', default='cuda' if torch.cuda.is_available() else 'cpu'
     )
@@ -53,7 +58,7 @@ def main() -> None:
     if args.raft_checkpoint:
         estimator['checkpoint'] = args.raft_checkpoint
     out = args.data_root / args.out
-    print(f'Flow by {estimator} goes to {out}')
+    print(f'Flow by {estimator} is written to {out}')
     written = generate_flow(
         args.data_root / args.sharp_lr,
         out,
@@ -64,7 +69,7 @@ def main() -> None:
         device=args.device,
         ann_file=args.ann_file and args.data_root / args.ann_file,
     )
-    print(f'\n{written} flow files written, the others were there.')
+    print(f'\n{written} flow files written; all others exist already')
 
 
 if __name__ == '__main__':

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Train on a Slurm cluster.
 #   tools/slurm_train.sh PARTITION JOB_NAME CONFIG WORK_DIR [arguments of train.py]
-# Environment: GPUS in all (8), GPUS_PER_NODE (8), CPUS_PER_TASK (5), PORT of the first
+# Environment: total GPUS (8), GPUS_PER_NODE (8), CPUS_PER_TASK (5), PORT of the first
 # node (random), SRUN_ARGS for srun.
 set -euo pipefail
 if (( $# < 4 )); then
@@ -12,7 +12,7 @@ TOOLS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 GPUS_PER_NODE=${GPUS_PER_NODE:-8}
 export MASTER_PORT=${PORT:-$((12000 + RANDOM % 20000))}
 
-# SRUN_ARGS is several words on purpose.
+# SRUN_ARGS is split into words on purpose.
 # shellcheck disable=SC2086
 PYTHONPATH="$TOOLS/..${PYTHONPATH:+:$PYTHONPATH}" \
 exec srun \

@@ -1,4 +1,4 @@
-"""Import what the project rests on; the first thing that is broken names itself."""
+"""Import the dependencies; the first broken one is named by its error."""
 
 import cv2
 import mmagic.apis

@@ -1,6 +1,11 @@
-"""VSRDB datasets, the transforms of their pipelines, and their sampler."""
+"""VSRDB datasets, their transforms, samplers and data preprocessor."""
+
+from ..compat import prepare_openmmlab
+
+prepare_openmmlab()
 
 from .bad_samples import SkipBadSamples
+from .data_preprocessor import VSRDBDataPreprocessor
 from .gopro import GoProVSRDBDataset
 from .reds import REDSVSRDBDataset
 from .samplers import ContiguousSampler
@@ -25,6 +30,7 @@ __all__ = [
     'REDSVSRDBDataset',
     'SkipBadSamples',
     'SyntheticMotionDataset',
+    'VSRDBDataPreprocessor',
     'VSRDBDataset',
     'VSRDBRandomCrop',
     'VSRDBRandomFlip',

@@ -1,4 +1,4 @@
-"""Training on a set of which some files are damaged."""
+"""Training on a set with some damaged files."""
 
 import logging
 from collections.abc import Iterator
@@ -12,21 +12,20 @@ from torch.utils.data import Dataset
 
 @DATASETS.register_module()
 class SkipBadSamples(Dataset):
-    """Replace samples that cannot be loaded by others, count them, and say which.
+    """Replace samples that cannot be loaded by others; count and report them.
 
-    By default, without this wrapper, training stops at such a sample. The one that
-    replaces it depends on the index alone, so it is the same in every process and when
-    training goes on from a checkpoint. A bad sample is logged when it is met first,
-    with the file and how many there are by then. The workers of a loader count
-    together, the processes of a distributed run each for itself.
+    Without this wrapper, training stops at such a sample. The replacement depends only
+    on the index, so it is the same in every process and in a resumed run. A bad sample
+    is logged the first time, with the file and the count so far. The workers of a
+    loader share the count; each process of a distributed run has its own.
 
     Args:
         dataset (dict): Config of the dataset.
-        max_bad_samples (int): How many different samples are replaced at most.
+        max_bad_samples (int): Largest number of different samples that are replaced.
 
     Raises:
         ValueError: If ``max_bad_samples`` is not between 1 and the number of samples
-            less one; while loading, if more samples are bad.
+            minus one; while loading, if more samples are bad.
     """
 
     def __init__(self, dataset: dict, max_bad_samples: int) -> None:
@@ -34,7 +33,7 @@ class SkipBadSamples(Dataset):
         if not 1 <= max_bad_samples < len(self.dataset):
             raise ValueError(
                 f'max_bad_samples must be at least 1 and less than the '
-                f'{len(self.dataset)} samples of the dataset, got {max_bad_samples}.'
+                f'{len(self.dataset)} samples of the dataset, got {max_bad_samples}'
             )
         self.max_bad_samples = max_bad_samples
         # Shared with the workers of the loader.
@@ -46,7 +45,7 @@ class SkipBadSamples(Dataset):
         return self.dataset.metainfo
 
     def full_init(self) -> None:
-        """Initialise the dataset; done already."""
+        """Do nothing: the dataset is initialised already."""
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -69,11 +68,11 @@ class SkipBadSamples(Dataset):
         if count > self.max_bad_samples:
             raise ValueError(
                 f'{count} of {len(self)} samples cannot be loaded, more than '
-                f'max_bad_samples={self.max_bad_samples}. The last one: {error} '
-                'tools/analysis_tools/check_dataset.py lists all that is wrong.'
+                f'max_bad_samples={self.max_bad_samples}; the last one: {error}; '
+                'tools/analysis_tools/check_dataset.py lists all faults'
             ) from error
         if not is_known:
-            # Other processes than the first show errors alone.
+            # Processes other than the first show only errors.
             print_log(
                 f'Skipped bad sample {count} of at most {self.max_bad_samples}: '
                 f'{error}',

@@ -1,4 +1,4 @@
-"""Looking at every file of a set before days of training depend on it."""
+"""Checking every file of a set before days of training depend on it."""
 
 import os
 import signal
@@ -18,15 +18,16 @@ from .vsrdb import VSRDBDataset
 
 Size = tuple[int, int]
 DEFAULT_SCALE = 4
+"""Ratio of HR to LR size where no pipeline sets it."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong with a file, a folder or a clip.
+    """A fault of a file, a folder or a clip.
 
     Attributes:
-        path (str): Which one.
-        problem (str): A sentence that names it, too.
+        path (str): Its path.
+        problem (str): Message that also names the path.
     """
 
     path: str
@@ -34,14 +35,14 @@ class Fault:
 
 
 @dataclass
-class Report:
-    """What :func:`check_datasets` has found.
+class CheckReport:
+    """Result of :func:`check_datasets`.
 
     Attributes:
-        num_clips (int): Clips that were looked at.
-        num_files (int): Files that were read.
+        num_clips (int): Number of clips checked.
+        num_files (int): Number of files read.
         complete (bool): False if the check was interrupted.
-        faults (list[Fault]): All that is wrong.
+        faults (list[Fault]): All faults.
     """
 
     num_clips: int = 0
@@ -50,21 +51,21 @@ class Report:
     faults: list[Fault] = field(default_factory=list)
 
     @property
-    def is_sound(self) -> bool:
-        """Whether all was looked at and nothing is wrong."""
+    def passed(self) -> bool:
+        """Whether the check is complete and found no fault."""
         return self.complete and not self.faults
 
     def to_dict(self) -> dict:
-        """Give the report as plain values."""
+        """Convert the report to plain values."""
         return asdict(self)
 
 
 @dataclass
-class Clip:
-    """The files of a clip that are there.
+class ClipFiles:
+    """The files of a clip that exist.
 
     Attributes:
-        folder (str): Where its blurry LR frames lie.
+        folder (str): Folder of its blurry LR frames.
         scale (int): Ratio of HR to LR size, s.
         files (dict[str, list[str]]): Paths by kind.
     """
@@ -78,14 +79,14 @@ def find_datasets(config: dict | Sequence[dict]) -> Iterator[dict]:
     """Find the sets on disk that a data loader reads.
 
     Args:
-        config (dict | Sequence[dict]): Config of a loader or dataset, with wrappers
-            such as ``ConcatDataset``, or several of them.
+        config (dict | Sequence[dict]): Config of a loader or dataset, possibly with
+            wrappers such as ``ConcatDataset``, or several configs.
 
     Yields:
         dict: Config of a :class:`VSRDBDataset`.
 
     Raises:
-        ValueError: If there is no dataset of such a type.
+        ValueError: If the type of a dataset is unknown.
     """
     if not isinstance(config, dict):
         for part in config:
@@ -95,36 +96,36 @@ def find_datasets(config: dict | Sequence[dict]) -> Iterator[dict]:
     else:
         kind = DATASETS.get(config['type'])
         if kind is None:
-            raise ValueError(f'There is no dataset of type {config["type"]!r}.')
+            raise ValueError(f'there is no dataset of type {config["type"]!r}')
         if issubclass(kind, VSRDBDataset):
             yield config
 
 
-def check_datasets(configs: Iterable[dict], num_processes: int = 1) -> Report:
-    """Check sets: every clip is complete, every file readable, all sizes fit.
+def check_datasets(configs: Iterable[dict], num_processes: int = 1) -> CheckReport:
+    """Check that all clips are complete, all files readable and all sizes consistent.
 
-    - The kinds of a clip have the same frames without gaps, as many as the annotation
-      says and a window needs, and all flow files.
+    - The kinds of a clip have the same frames without gaps, the number of frames that
+      the annotation gives and a window needs, and all flow files.
     - Every image can be decoded; every flow file can be read and is finite.
     - The LR frames and the flow of a clip have one size, the HR frames s times that.
       The scale s is that of the pipeline, else 4.
 
-    When it is interrupted (Ctrl-C), it gives what it has found by then.
+    When interrupted (Ctrl-C), it returns the faults found so far.
 
     Args:
-        configs (Iterable[dict]): Configs of :class:`VSRDBDataset`; a file that several
-            of them have is read once.
-        num_processes (int): Number of processes that read.
+        configs (Iterable[dict]): Configs of :class:`VSRDBDataset`; a file in several of
+            them is read once.
+        num_processes (int): Number of reading processes.
 
     Returns:
-        Report: All that is wrong.
+        CheckReport: All faults.
 
     Raises:
         ValueError: If a config has an argument out of range.
         BrokenProcessPool: If a process is killed.
     """
-    report = Report()
-    clips: list[Clip] = []
+    report = CheckReport()
+    clips: list[ClipFiles] = []
     sizes: dict[str, Size] = {}
     try:
         for config in configs:
@@ -152,14 +153,14 @@ def check_datasets(configs: Iterable[dict], num_processes: int = 1) -> Report:
     return report
 
 
-def list_clips(config: dict) -> tuple[list[Clip], list[Fault]]:
-    """List the files of a set, and all that is missing.
+def list_clips(config: dict) -> tuple[list[ClipFiles], list[Fault]]:
+    """List the files of a set and those that are missing.
 
     Args:
         config (dict): Config of a :class:`VSRDBDataset`.
 
     Returns:
-        tuple[list[Clip], list[Fault]]: What is there and what is wrong.
+        tuple[list[ClipFiles], list[Fault]]: Existing files and faults.
     """
     scales = [step['scale'] for step in config.get('pipeline', []) if 'scale' in step]
     scale = scales[0] if scales else DEFAULT_SCALE
@@ -170,11 +171,11 @@ def list_clips(config: dict) -> tuple[list[Clip], list[Fault]]:
         return [], [Fault(dataset.ann_file or dataset.data_root, str(error))]
     if not lengths:
         path = dataset.ann_file or dataset.data_prefix['img']
-        return [], [Fault(path, f'There are no clips in {path}.')]
+        return [], [Fault(path, f'there are no clips in {path}')]
     clips, faults = [], []
     for name, length in lengths.items():
         files, found = _list_clip(dataset, name, length)
-        clips.append(Clip(dataset.clip_folder('img', name), scale, files))
+        clips.append(ClipFiles(dataset.clip_folder('img', name), scale, files))
         faults += found
     return clips, faults
 
@@ -182,7 +183,7 @@ def list_clips(config: dict) -> tuple[list[Clip], list[Fault]]:
 def _list_clip(
     dataset: VSRDBDataset, clip: str, length: int | None
 ) -> tuple[dict[str, list[str]], list[Fault]]:
-    """Paths by kind, and what is missing or misnamed."""
+    """Paths by kind, and faults of missing or misnamed files."""
     stems, faults = {}, []
     for kind in dataset.image_kinds():
         stems[kind], found = _list_frames(dataset, kind, clip)
@@ -202,12 +203,12 @@ def _list_clip(
 
     count = last - first + 1
     folder = dataset.clip_folder('img', clip)
-    has = f'Clip {folder} has {count} frames'
+    has = f'clip {folder} has {count} frames'
     if length not in (None, count):
-        faults.append(Fault(folder, f'{has}, but {dataset.ann_file} says {length}.'))
+        faults.append(Fault(folder, f'{has}, but {dataset.ann_file} says {length}'))
     if not dataset.windows(count):
         least = dataset.num_input_frames
-        faults.append(Fault(folder, f'{has}, fewer than the {least} of a window.'))
+        faults.append(Fault(folder, f'{has}, fewer than the {least} of a window'))
     if 'flow' in dataset.data_prefix and len(everything) == count:
         files['flow'], found = _list_flow(dataset, clip, sorted(everything))
         faults += found
@@ -217,7 +218,7 @@ def _list_clip(
 def _list_frames(
     dataset: VSRDBDataset, kind: str, clip: str
 ) -> tuple[set[str], list[Fault]]:
-    """Stems of the frames of a clip, and those that are misnamed."""
+    """Stems of the frames of a clip, and faults of misnamed ones."""
     stems, faults = set(), []
     folder = dataset.clip_folder(kind, clip)
     try:
@@ -235,8 +236,8 @@ def _list_frames(
 def _find_gaps(
     dataset: VSRDBDataset, kind: str, clip: str, numbers: set[int]
 ) -> Iterator[Fault]:
-    """Frames that are missing between the smallest and the largest number."""
-    if len(numbers) == 2:  # The folder is empty or missing, which is known.
+    """Faults of frames missing between the smallest and the largest number."""
+    if len(numbers) == 2:  # The folder is empty or missing, which is reported already.
         return
     for before, after in pairwise(sorted(numbers)):
         missing = after - before - 1
@@ -245,13 +246,13 @@ def _find_gaps(
                 kind, clip, f'{before + 1:0{dataset.FRAME_DIGITS}d}'
             )
             more = f', of {missing} in a row' if missing > 1 else ''
-            yield Fault(path, f'Frame {path} is missing{more}.')
+            yield Fault(path, f'frame {path} is missing{more}')
 
 
 def _list_flow(
     dataset: VSRDBDataset, clip: str, stems: list[str]
 ) -> tuple[list[str], list[Fault]]:
-    """Flow files of a clip, and those that are missing."""
+    """Flow files of a clip, and faults of missing ones."""
     needed = {
         path
         for window in dataset.windows(len(stems))
@@ -264,11 +265,11 @@ def _list_flow(
     missing = sorted(needed.difference(there))
     if missing and not there:
         problem = (
-            f'None of the {len(needed)} flow files of clip {clip} is in {folder}. Make '
+            f'none of the {len(needed)} flow files of clip {clip} is in {folder}; make '
             f'them with {dataset.flow_command()}'
         )
         return there, [Fault(folder, problem)]
-    return there, [Fault(path, f'Flow file {path} is missing.') for path in missing]
+    return there, [Fault(path, f'flow file {path} is missing') for path in missing]
 
 
 def _measure_all(
@@ -285,13 +286,13 @@ def _measure_all(
 
 
 def _start_process() -> None:
-    """Leave Ctrl-C to the process that waits, and the cores to the others."""
+    """Leave Ctrl-C to the waiting process, and use one core."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(0)
 
 
 def _measure(path: str, kind: str) -> Size | str:
-    """The (H, W) of a frame or a flow, or what is wrong with it."""
+    """The (H, W) of a frame or a flow, or its fault."""
     try:
         if kind == 'flow':
             return load_flow(path).shape[:2]
@@ -300,8 +301,8 @@ def _measure(path: str, kind: str) -> Size | str:
         return str(error)
 
 
-def _compare_sizes(clip: Clip, sizes: dict[str, Size]) -> Iterator[Fault]:
-    """Files of a clip that differ from the size of most of its LR frames."""
+def _compare_sizes(clip: ClipFiles, sizes: dict[str, Size]) -> Iterator[Fault]:
+    """Faults of files whose size does not fit that of most LR frames of the clip."""
     found = Counter(sizes[path] for path in clip.files.get('img', []) if path in sizes)
     if not found:
         return
@@ -314,5 +315,5 @@ def _compare_sizes(clip: Clip, sizes: dict[str, Size]) -> Iterator[Fault]:
                 yield Fault(
                     path,
                     f'{path} has (H, W) = {sizes[path]} instead of {expected}; most '
-                    f'frames in {clip.folder} have {(height, width)}.',
+                    f'frames in {clip.folder} have {(height, width)}',
                 )

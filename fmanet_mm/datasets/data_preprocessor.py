@@ -1,4 +1,4 @@
-"""What MMagic's data preprocessor lacks."""
+"""Data preprocessor for windows of frames."""
 
 from mmagic.models.data_preprocessors import DataPreprocessor
 from mmagic.registry import MODELS
@@ -8,10 +8,10 @@ from torch import Tensor
 
 @MODELS.register_module()
 class VSRDBDataPreprocessor(DataPreprocessor):
-    """MMagic's preprocessor for samples that do not all have the same images.
+    """MMagic's preprocessor for samples with different images.
 
-    A training sample has ``gt_img`` and ``img_sharp``, a test sample may have
-    neither; only the ones that are there are normalised.
+    A training sample has ``gt_img`` and ``img_sharp``; a test sample may have
+    neither. Only those present are normalised.
     """
 
     def _preprocess_data_sample(
@@ -25,16 +25,16 @@ class VSRDBDataPreprocessor(DataPreprocessor):
             self.data_keys = wanted
 
     def construct(self, images: Tensor) -> Tensor:
-        """Bring test targets to the network's colour order and range.
+        """Convert test targets to the network's colour order and range.
 
-        The inverse of ``destruct``: outside of training, MMagic hands targets as
-        BGR in [0, 255].
+        The inverse of ``destruct``: outside training, MMagic passes targets as BGR in
+        [0, 255].
 
         Args:
             images (Tensor): (..., 3, H, W), BGR in [0, 255].
 
         Returns:
-            Tensor: The same images as the network takes them.
+            Tensor: The images as the network expects them.
         """
         images, _ = self._do_conversion(images, 'BGR', self.output_channel_order)
         return self._do_norm(images)

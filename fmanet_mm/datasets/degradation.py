@@ -1,4 +1,4 @@
-"""How sharp frames become blurry and small."""
+"""Degradation of sharp frames: blur and downsampling."""
 
 from collections.abc import Iterable
 
@@ -42,13 +42,13 @@ _LINEAR_CODES = srgb_to_linear(_CODES / 255)
 def average_frames(
     frames: Iterable[np.ndarray], linear_light: bool = False
 ) -> np.ndarray:
-    """Blur as a camera does whose shutter stays open over all the frames.
+    """Blur like a camera whose shutter is open during all the frames.
 
     Args:
         frames (Iterable[np.ndarray]): uint8 frames of one shape (H, W, 3).
-        linear_light (bool): Average light instead of pixel values: the frames are
-            decoded by the sRGB transfer function before and encoded after. Bright
-            points then leave the streaks that they leave in a camera.
+        linear_light (bool): Average light instead of pixel values: frames are decoded
+            by the sRGB transfer function before and encoded after. Bright points then
+            leave streaks as in a camera.
 
     Returns:
         np.ndarray: uint8 frame of shape (H, W, 3), rounded half up.
@@ -62,20 +62,20 @@ def average_frames(
         total = total + cv2.LUT(frame, table)
         number += 1
     if number == 0:
-        raise ValueError('frames must hold at least one frame, got none.')
+        raise ValueError('frames must hold at least one frame, got none')
     mean = total / number
-    return _to_uint8(255 * linear_to_srgb(mean) if linear_light else mean)
+    return round_to_uint8(255 * linear_to_srgb(mean) if linear_light else mean)
 
 
 def bicubic_downsample(image: np.ndarray, scale: int) -> np.ndarray:
-    """Shrink an image as MATLAB's ``imresize(image, 1 / scale)`` does.
+    """Downsample an image like MATLAB's ``imresize(image, 1 / scale)``.
 
-    That is a bicubic kernel of a = -0.5, stretched by the scale against aliasing, over
-    an image that is mirrored at its borders. It works on the pixel values as they are,
-    in float, and rounds once at the end, half up; MATLAB itself, given uint8, rounds
-    after each of the two dimensions. The values are those of MMagic's
-    ``MATLABLikeResize``, which leaves rounding to the caller and takes about four times
-    as long.
+    The kernel is bicubic with a = -0.5, stretched by the scale against aliasing, and
+    the image is mirrored at its borders. Pixel values are processed without linearising
+    them, in float, and rounded once at the end, half up; MATLAB itself, given uint8,
+    rounds after each of the two dimensions. The values are those of MMagic's
+    ``MATLABLikeResize``, which leaves rounding to the caller and is about four times
+    slower.
 
     Args:
         image (np.ndarray): uint8 image of shape (H, W, 3), H and W multiples of the
@@ -86,18 +86,18 @@ def bicubic_downsample(image: np.ndarray, scale: int) -> np.ndarray:
         np.ndarray: uint8 image of shape (H / s, W / s, 3).
 
     Raises:
-        ValueError: If H or W is no multiple of the scale.
+        ValueError: If H or W is not a multiple of the scale.
     """
     height, width = image.shape[:2]
     if height % scale or width % scale:
         raise ValueError(
-            f'The image must have sides that are multiples of the scale {scale}, got '
-            f'(H, W) = {(height, width)}. crop_to_multiple makes it so.'
+            f'the image must have sides that are multiples of the scale {scale}, got '
+            f'(H, W) = {(height, width)}; crop it with crop_to_multiple'
         )
     if scale == 1:
         return image
-    # PyTorch cuts the kernel off at the borders, MATLAB mirrors the image. The kernel
-    # reaches 2s pixels far.
+    # PyTorch truncates the kernel at the borders, MATLAB mirrors the image. The kernel
+    # has a radius of 2s pixels.
     margin = 2 * scale
     mirrored = np.pad(image, ((margin, margin), (margin, margin), (0, 0)), 'symmetric')
     small = F.interpolate(
@@ -106,24 +106,24 @@ def bicubic_downsample(image: np.ndarray, scale: int) -> np.ndarray:
         mode='bicubic',
         antialias=True,
     )
-    return _to_uint8(small[0, :, 2:-2, 2:-2].permute(1, 2, 0).numpy())
+    return round_to_uint8(small[0, :, 2:-2, 2:-2].permute(1, 2, 0).numpy())
 
 
 def crop_to_multiple(image: np.ndarray, multiple: int) -> np.ndarray:
-    """Cut the borders off evenly so that both sides are multiples of a number.
+    """Crop the borders evenly so that both sides are multiples of a number.
 
     Args:
         image (np.ndarray): Image of shape (H, W, 3).
-        multiple (int): What H and W shall be multiples of.
+        multiple (int): The number that H and W must be multiples of.
 
     Returns:
-        np.ndarray: View of the image's centre, less than ``multiple`` smaller.
+        np.ndarray: View of the centre, smaller by less than ``multiple``.
     """
     height, width = (side // multiple * multiple for side in image.shape[:2])
     top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
     return image[top : top + height, left : left + width]
 
 
-def _to_uint8(value: np.ndarray) -> np.ndarray:
+def round_to_uint8(value: np.ndarray) -> np.ndarray:
     """Round half up, as MATLAB does; numpy rounds half to even."""
     return np.floor(value + 0.5).clip(0, 255).astype(np.uint8)

@@ -7,11 +7,11 @@ from .vsrdb import VSRDBDataset
 
 @DATASETS.register_module()
 class GoProVSRDBDataset(VSRDBDataset):
-    """GoPro: frames named by 6 digits, from any number.
+    """GoPro: frames named by 6 digits, starting at any number.
 
     The sharp HR frames are read from the official tree as it is, with
     ``data_prefix=dict(gt='test/{clip}/sharp', ...)``; the LR kinds, which are not part
-    of the official set, lie in the layout of REDS.
+    of the official set, have the layout of REDS.
 
     Args:
         **kwargs: See :class:`VSRDBDataset`.

@@ -1,4 +1,4 @@
-"""Still images to make scenes of."""
+"""Still images to build scenes from."""
 
 import os
 from collections.abc import Sequence
@@ -10,7 +10,6 @@ import numpy as np
 
 from ..video.images import list_images, open_image, read_image
 
-# Of what the wheels hold, without any download: photos and textures that are sharp.
 SHIPPED_PHOTOS = {
     'skimage': (
         'data/astronaut.png',
@@ -29,8 +28,10 @@ SHIPPED_PHOTOS = {
     ),
     'sklearn': ('datasets/images/china.jpg', 'datasets/images/flower.jpg'),
 }
-# Smaller ones would have to be enlarged too far.
+"""Sharp photos shipped in these wheels; no download."""
+
 MIN_PHOTO_SIZE = 128
+"""Smaller photos would be upscaled too much."""
 
 
 def shipped_photos() -> list[Path]:
@@ -47,17 +48,17 @@ def shipped_photos() -> list[Path]:
         spec = find_spec(package)
         if spec is None:
             raise FileNotFoundError(
-                f'The photos shipped with {package} are not there, it is not '
-                'installed. Install scikit-image and scikit-learn, or give folders '
-                'of your own with shipped=False.'
+                f'the photos shipped with {package} are missing, since it is not '
+                'installed; install scikit-image and scikit-learn, or give folders '
+                'of your own with shipped=False'
             )
         photos += [Path(spec.origin).parent / name for name in names]
     for photo in photos:
         if not photo.is_file():
             raise FileNotFoundError(
-                f'There is no {photo}, this version of the package does not ship it. '
-                'Install the version of requirements/constraints.txt, or give folders '
-                'of your own with shipped=False.'
+                f'there is no {photo}; this version of the package does not ship it; '
+                'install the version in requirements/constraints.txt, or give folders '
+                'of your own with shipped=False'
             )
     return photos
 
@@ -65,7 +66,7 @@ def shipped_photos() -> list[Path]:
 def find_photos(
     folders: Sequence[str | os.PathLike] = (), shipped: bool = True
 ) -> list[Path]:
-    """List the photos to use; of each the header is looked at.
+    """List the photos to use, and check the header of each.
 
     Args:
         folders (Sequence[str | PathLike]): Folders of images.
@@ -80,11 +81,11 @@ def find_photos(
             below :data:`MIN_PHOTO_SIZE`.
     """
     if isinstance(folders, str | os.PathLike):
-        raise ValueError(f'folders must be a list of folders, got {folders!r}.')
+        raise ValueError(f'folders must be a list of folders, got {folders!r}')
     if not (shipped or folders):
         raise ValueError(
-            'There are no photos: give folders of images, or take those that are '
-            'shipped with shipped=True.'
+            'there are no photos: give folders of images, or use the shipped ones '
+            'with shipped=True'
         )
     given = [photo for folder in folders for photo in list_images(Path(folder))]
     for photo in given:
@@ -92,16 +93,16 @@ def find_photos(
             if min(header.size) < MIN_PHOTO_SIZE:
                 raise ValueError(
                     f'{photo} has (H, W) = {header.size[::-1]}; both sides must be at '
-                    f'least {MIN_PHOTO_SIZE}. Take it out of its folder.'
+                    f'least {MIN_PHOTO_SIZE}; remove it from its folder'
                 )
     return (shipped_photos() if shipped else []) + given
 
 
 @lru_cache(maxsize=16)
 def read_photo(path: Path) -> np.ndarray:
-    """Read a photo as uint8 RGB of shape (H, W, 3); the last few are kept.
+    """Read a photo as uint8 RGB of shape (H, W, 3); the last few are cached.
 
-    The array is shared and cannot be written to.
+    The array is shared and read-only.
 
     Raises:
         ValueError: If it is damaged.

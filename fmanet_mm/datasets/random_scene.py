@@ -1,7 +1,7 @@
-"""Scenes drawn by chance from photos.
+"""Random scenes built from photos.
 
-Lengths are in HR pixels, or relative to the smaller side of the frame; what is drawn of
-motion matters only in its proportions, :meth:`Scene.with_speed` sets how fast it is.
+Lengths are in HR pixels, or relative to the smaller side of the frame. Only the
+proportions of the sampled motion matter: :meth:`Scene.with_speed` sets its speed.
 """
 
 from collections.abc import Callable
@@ -11,83 +11,97 @@ import numpy as np
 
 from .scene import OVERSAMPLING, Layer, Scene, Trajectory, similarity
 
-# Photos are shrunk by up to this, which gives other sizes and takes noise away.
 MAX_SHRINKING = 2
-# Of the background, relative to the frame; what lies beyond is mirrored.
+"""Largest factor by which photos are downscaled, for other sizes and less noise."""
+
 BACKGROUND_SIZE = 1.3
-# Standard deviation of its angle.
+"""Background size relative to the frame; mirrored beyond."""
+
 TILT = 0.1
+"""Standard deviation of the angle of the background."""
+
 PIECE_RADIUS = (0.12, 0.4)
-# Standard deviation of the blur of a piece's outline, from sharp to out of focus.
+"""Range of the radius of a piece, relative to the frame."""
+
 OUTLINE_BLUR = (0.5, 2.5)
-# From leaves of few corners to smooth ones.
+"""Range of the blur (sigma) of a piece's outline, from sharp to out of focus."""
+
 OUTLINE_CORNERS = (5, 40)
-# Camera shake: periods of its waves in frames, and their size beside the speed.
+"""Range of the number of corners of a piece, from angular to smooth."""
+
 SHAKE_PERIODS = (2.5, 8)
+"""Range of the periods of the waves of camera shake, in frames."""
+
 SHAKE_SIZE = 0.25
+"""Size of the waves of camera shake, relative to the speed."""
+
 SHAKE_WAVES = 3
-# Rotation and zoom beside the shift, measured at the rim of what moves.
+"""Number of waves of camera shake."""
+
 TURN = 0.35
+"""Rotation and zoom relative to the shift, measured at the rim of the moving object."""
+
 ACCELERATION = 0.25
+"""Acceleration relative to the velocity."""
 
 
-def draw_scene(
+def sample_scene(
     rng: np.random.Generator,
-    draw_photo: Callable[[np.random.Generator], np.ndarray],
+    sample_photo: Callable[[np.random.Generator], np.ndarray],
     size: tuple[int, int],
     scale: int,
     num_pieces: int,
     speed: float,
 ) -> Scene:
-    """Draw a scene: a background, pieces before it, and a camera that shakes.
+    """Sample a scene: a background, pieces in front of it, and a shaking camera.
 
     Args:
-        rng (np.random.Generator): Where all chance comes from.
-        draw_photo (Callable): Gives a photo, uint8 RGB of shape (h, w, 3).
+        rng (np.random.Generator): The only source of randomness.
+        sample_photo (Callable): Returns a random photo, uint8 RGB of shape (h, w, 3).
         size (tuple[int, int]): (H, W) of the LR frame.
         scale (int): Ratio of HR to LR size, s.
-        num_pieces (int): Number of layers before the background.
+        num_pieces (int): Number of layers in front of the background.
         speed (float): See :meth:`Scene.with_speed`.
 
     Returns:
         Scene: The scene.
     """
     frame = scale * np.array(size)
-    layers = [_draw_background(rng, draw_photo(rng), frame)]
-    layers += [_draw_piece(rng, draw_photo(rng), frame) for _ in range(num_pieces)]
-    camera = _draw_trajectory(rng, _centre(frame), frame.min() / 2, SHAKE_WAVES)
+    layers = [_sample_background(rng, sample_photo(rng), frame)]
+    layers += [_sample_piece(rng, sample_photo(rng), frame) for _ in range(num_pieces)]
+    camera = _sample_trajectory(rng, _centre(frame), frame.min() / 2, SHAKE_WAVES)
     return Scene(layers, camera, size, scale).with_speed(speed)
 
 
-def _draw_background(
+def _sample_background(
     rng: np.random.Generator, photo: np.ndarray, frame: np.ndarray
 ) -> Layer:
     image = _cut(rng, photo, np.rint(BACKGROUND_SIZE * frame).astype(int))
     placement = similarity(
         rng.normal(scale=TILT), 1 / OVERSAMPLING, _centre(image.shape), _centre(frame)
     )
-    still = _draw_trajectory(rng, _centre(frame), frame.min() / 2, 0).scaled(0)
+    still = _sample_trajectory(rng, _centre(frame), frame.min() / 2, 0).scaled(0)
     return Layer(image, None, placement, still)
 
 
-def _draw_piece(
+def _sample_piece(
     rng: np.random.Generator, photo: np.ndarray, frame: np.ndarray
 ) -> Layer:
     radius = rng.uniform(*PIECE_RADIUS) * frame.min()
-    mask = _draw_mask(rng, radius)
+    mask = _sample_mask(rng, radius)
     image = _cut(rng, photo, np.array(mask.shape) // OVERSAMPLING)
     place = rng.uniform(size=2) * frame[::-1]
     placement = similarity(
         rng.uniform(-np.pi, np.pi), 1 / OVERSAMPLING, _centre(image.shape), place
     )
-    return Layer(image, mask, placement, _draw_trajectory(rng, place, radius, 0))
+    return Layer(image, mask, placement, _sample_trajectory(rng, place, radius, 0))
 
 
-def _draw_mask(rng: np.random.Generator, radius: float) -> np.ndarray:
-    """Draw a leaf-like piece, oversampled: a circle whose radius swings, as polygon."""
+def _sample_mask(rng: np.random.Generator, radius: float) -> np.ndarray:
+    """Sample a leaf-like mask, oversampled: a polygon with a wavy radius."""
     radius = OVERSAMPLING * radius
     blur = OVERSAMPLING * rng.uniform(*OUTLINE_BLUR)
-    # Room for the blur, and for the mask to be 0 at its borders.
+    # Leave room for the blur and for zeros at the borders of the mask.
     half = OVERSAMPLING * int(np.ceil((radius + 3 * blur) / OVERSAMPLING) + 1)
     angles = np.linspace(0, 2 * np.pi, rng.integers(*OUTLINE_CORNERS), endpoint=False)
     swings = sum(
@@ -99,13 +113,13 @@ def _draw_mask(rng: np.random.Generator, radius: float) -> np.ndarray:
         half - 0.5 + radii[:, None] * np.stack((np.cos(angles), np.sin(angles)), 1)
     )
     mask = np.zeros((2 * half, 2 * half), np.float32)
-    # OpenCV takes fractions of pixels as integers with 4 binary digits.
+    # OpenCV expects fixed-point coordinates, here with 4 fractional bits.
     cv2.fillPoly(mask, [np.rint(16 * corners).astype(np.int32)], 1, shift=4)
     return cv2.GaussianBlur(mask, (0, 0), blur)
 
 
 def _cut(rng: np.random.Generator, photo: np.ndarray, size: np.ndarray) -> np.ndarray:
-    """Take some part of a photo, shrunk by chance, to some size, then oversample it.
+    """Crop a random part of a photo, scale it to a size and oversample it.
 
     A photo that is too small is enlarged.
     """
@@ -123,10 +137,10 @@ def _cut(rng: np.random.Generator, photo: np.ndarray, size: np.ndarray) -> np.nd
     )
 
 
-def _draw_trajectory(
+def _sample_trajectory(
     rng: np.random.Generator, centre: np.ndarray, radius: float, num_waves: int
 ) -> Trajectory:
-    """Draw how a thing of some radius moves, about one pixel a frame."""
+    """Sample the motion of an object, about one pixel per frame at its rim."""
     direction = rng.uniform(0, 2 * np.pi)
     shift = rng.uniform(0, 2) * np.array((np.cos(direction), np.sin(direction)))
     units = np.array((1, 1, TURN / radius, TURN / radius))
@@ -141,6 +155,6 @@ def _draw_trajectory(
 
 
 def _centre(shape: np.ndarray | tuple[int, ...]) -> np.ndarray:
-    """Middle (x, y) of an image of shape (H, W, ...)."""
+    """Centre (x, y) of an image of shape (H, W, ...)."""
     height, width = shape[:2]
     return np.array(((width - 1) / 2, (height - 1) / 2))

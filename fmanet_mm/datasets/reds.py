@@ -5,6 +5,8 @@ from mmagic.registry import DATASETS
 from .vsrdb import VSRDBDataset
 
 REDS4 = ('000', '011', '015', '020')
+"""Training clips on which the literature evaluates."""
+
 SUBSETS = ('all', 'REDS4', 'non-REDS4')
 
 
@@ -12,9 +14,9 @@ SUBSETS = ('all', 'REDS4', 'non-REDS4')
 class REDSVSRDBDataset(VSRDBDataset):
     """REDS, or any set in its layout: frames named by 8 digits from ``00000000``.
 
-    As published, training takes the training clips but REDS4 and the 30 validation
-    clips, 266 in all, and evaluation takes REDS4. ``subset`` chooses among the
-    training clips, so that both read the official folders as they are.
+    As published, training uses the training clips except REDS4, and the 30 validation
+    clips, 266 in all; evaluation uses REDS4. ``subset`` selects among the training
+    clips, so that both read the official folders unchanged.
 
     Args:
         subset (str): ``'all'`` clips, only ``'REDS4'`` (000, 011, 015 and 020), or the
@@ -22,9 +24,9 @@ class REDSVSRDBDataset(VSRDBDataset):
         **kwargs: See :class:`VSRDBDataset`.
 
     Raises:
-        FileNotFoundError: See :class:`VSRDBDataset`; also if a clip of REDS4 is
-            missing that ``subset`` asks for.
-        ValueError: See :class:`VSRDBDataset`; also if ``subset`` is another one.
+        FileNotFoundError: See :class:`VSRDBDataset`; also if ``subset`` needs a clip
+            of REDS4 that is missing.
+        ValueError: See :class:`VSRDBDataset`; also if ``subset`` is not one of these.
     """
 
     METAINFO = dict(dataset_type='reds_vsrdb', task_name='vsrdb')
@@ -32,12 +34,12 @@ class REDSVSRDBDataset(VSRDBDataset):
 
     def __init__(self, subset: str = 'all', **kwargs) -> None:
         if subset not in SUBSETS:
-            raise ValueError(f'subset must be one of {SUBSETS}, got {subset!r}.')
+            raise ValueError(f'subset must be one of {SUBSETS}, got {subset!r}')
         self.subset = subset
         super().__init__(**kwargs)
 
     def select_clips(self, clips: dict[str, int | None]) -> dict[str, int | None]:
-        """Choose the clips of the subset, see :meth:`VSRDBDataset.select_clips`."""
+        """Select the clips of the subset; see :meth:`VSRDBDataset.select_clips`."""
         if self.subset == 'all':
             return clips
         if self.subset == 'non-REDS4':
@@ -46,6 +48,6 @@ class REDSVSRDBDataset(VSRDBDataset):
         if missing:
             raise FileNotFoundError(
                 f'REDS4 is clips {", ".join(REDS4)} of the training set, but '
-                f'{self.ann_file or self._root("img")} lacks {", ".join(missing)}.'
+                f'{self.ann_file or self._root("img")} lacks {", ".join(missing)}'
             )
         return {name: clips[name] for name in REDS4}

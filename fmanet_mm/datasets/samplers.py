@@ -1,4 +1,4 @@
-"""Which samples each process of a test gets."""
+"""Distribution of test samples over processes."""
 
 from collections.abc import Iterator
 
@@ -9,14 +9,14 @@ from mmengine.dataset import DefaultSampler
 
 @DATA_SAMPLERS.register_module()
 class ContiguousSampler(DefaultSampler):
-    """Give every process one stretch of consecutive samples, of equal lengths.
+    """Give every process a run of consecutive samples, all of equal length.
 
-    MMEngine's ``DefaultSampler`` deals samples out in turn, so that no process has two
-    consecutive frames, which tOF compares. Where the division leaves a remainder, the
-    last processes get their last sample twice; MMEngine drops those from its results.
+    MMEngine's ``DefaultSampler`` deals samples out in turn, so that no process gets two
+    consecutive frames, which tOF compares. If the division leaves a remainder, the last
+    processes repeat their last sample; MMEngine drops repeats from its results.
 
     Args:
-        dataset (Sized): Data set, in order of time.
+        dataset (Sized): Dataset in order of time.
         seed (int, optional): Not used.
     """
 

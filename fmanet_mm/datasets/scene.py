@@ -1,8 +1,8 @@
 """Scenes of moving layers, seen by a moving camera.
 
 A layer is a flat piece of a photo. Its points move by similarity transforms, so that
-the flow of what is visible is known exactly. Places are (x, y) in pixels of the HR
-frame, whose centre is that of the rotations of the camera; time is counted in frames
+the flow of visible pixels is known exactly. Positions are (x, y) in pixels of the HR
+frame, whose centre is also the centre of camera rotations; time is counted in frames
 from the centre frame of a window.
 """
 
@@ -14,15 +14,21 @@ from math import ceil, cos, exp, sin
 import cv2
 import numpy as np
 
-# How much larger than in the frame layers are kept: linear interpolation is then about
-# as good as cubic, at a fifth of its time.
 OVERSAMPLING = 2
-# How far apart sub-frames may lie, in LR pixels. The blurry LR frame is then within 3
-# levels of 255 of the one that infinitely many would give.
+"""Factor by which layers are stored larger than in the frame.
+
+Linear interpolation is then about as good as cubic, in a fifth of the time.
+"""
+
 SUB_FRAME_STEP = 0.75
-# What a path is measured by, within one exposure.
+"""Largest distance between sub-frames, in LR pixels.
+
+The blurry LR frame is then within 3 levels of 255 of the limit of many sub-frames.
+"""
+
+# Sample points of a path per exposure.
 _PATH_POINTS = 5
-# Scaling the motion scales the flow, but for rotation and zoom, which converge fast.
+# Scaling the motion scales the flow, except rotation and zoom, which converge fast.
 _SPEED_STEPS = 4
 
 
@@ -50,7 +56,7 @@ class Trajectory:
     phases: np.ndarray
 
     def scaled(self, factor: float) -> 'Trajectory':
-        """The same way with all parameters so many times as large."""
+        """The same trajectory with all motion multiplied by ``factor``."""
         return replace(
             self,
             velocity=factor * self.velocity,
@@ -59,7 +65,7 @@ class Trajectory:
         )
 
     def pose(self, time: float) -> np.ndarray:
-        """Matrix (3, 3) from places at time 0 to places at another time."""
+        """Matrix (3, 3) from positions at time 0 to positions at ``time``."""
         swing = np.sin(self.frequencies * time + self.phases) - np.sin(self.phases)
         x, y, angle, log_zoom = (
             self.velocity * time
@@ -71,17 +77,17 @@ class Trajectory:
 
 @dataclass(frozen=True)
 class Layer:
-    """A flat thing in a scene.
+    """A flat object in a scene.
 
     Args:
         image (np.ndarray): Its colours, uint8 RGB of shape (h, w, 3), mirrored beyond
-            its borders. It is interpolated linearly, which dulls it unless it is larger
-            than it will be seen; :data:`OVERSAMPLING` times is enough.
-        mask (np.ndarray | None): Its opacity in [0, 1], float32 of shape (h, w), 0 at
-            its borders and beyond. None is opaque everywhere.
-        placement (np.ndarray): Matrix (3, 3) from places in the image to places in the
-            frame at time 0.
-        trajectory (Trajectory): How it moves in the scene.
+            its borders. It is interpolated linearly, which blurs it unless it is larger
+            than displayed; :data:`OVERSAMPLING` times is enough.
+        mask (np.ndarray, optional): Its opacity in [0, 1], float32 of shape (h, w), 0
+            at its borders and beyond. None is opaque everywhere.
+        placement (np.ndarray): Matrix (3, 3) from positions in the image to positions
+            in the frame at time 0.
+        trajectory (Trajectory): Its motion in the scene.
     """
 
     image: np.ndarray
@@ -90,18 +96,18 @@ class Layer:
     trajectory: Trajectory
 
     def corners(self) -> np.ndarray:
-        """Homogeneous places of the image's corners, as columns (3, 4)."""
+        """Homogeneous positions of the image's corners, as columns (3, 4)."""
         bottom, right = (side - 1 for side in self.image.shape[:2])
         return np.array([(0, right, right, 0), (0, 0, bottom, bottom), (1, 1, 1, 1)])
 
 
 @dataclass(frozen=True)
 class Scene:
-    """Layers over one another, the first opaque, and a camera.
+    """A stack of layers, the first opaque, and a camera.
 
     Args:
         layers (Sequence[Layer]): From back to front.
-        camera (Trajectory): How the camera moves the picture of the whole scene.
+        camera (Trajectory): Motion of the complete picture, from the camera.
         size (tuple[int, int]): (H, W) of the LR frame.
         scale (int): Ratio of HR to LR size, s.
     """
@@ -117,14 +123,14 @@ class Scene:
         return tuple(self.scale * side for side in self.size)
 
     def with_speed(self, speed: float) -> 'Scene':
-        """The same picture at time 0 with all motion slower or faster.
+        """The same picture at time 0 with all motion scaled to a speed.
 
         Args:
             speed (float): Mean length of the flow to the two neighbouring frames, in
                 LR pixels, over the frame.
 
         Returns:
-            Scene: One with that speed, to a hundredth or better.
+            Scene: A scene with that speed, within 1 %.
         """
         if speed == 0:
             return self._scaled(0)
@@ -139,7 +145,7 @@ class Scene:
         return float(np.linalg.norm(flow, axis=-1).mean())
 
     def render(self, time: float) -> np.ndarray:
-        """Draw the scene as it is at an instant.
+        """Render the scene at an instant.
 
         Returns:
             np.ndarray: uint8 RGB of shape (sH, sW, 3).
@@ -152,19 +158,18 @@ class Scene:
             cv2.BORDER_REFLECT_101,
         )
         for piece in pieces:
-            self._draw(piece, time, frame)
+            self._render_piece(piece, time, frame)
         return frame
 
     def sub_frames(self, time: float, exposure: float) -> Iterator[np.ndarray]:
-        """Draw what passes while the shutter is open.
+        """Render the instants during which the shutter is open.
 
-        The instants are spread evenly over the exposure, so close that no gaps are seen
-        in the blur (:data:`SUB_FRAME_STEP`). Their number is odd, the middle one is
-        ``time``.
+        They are spaced evenly over the exposure, close enough that the blur shows no
+        gaps (:data:`SUB_FRAME_STEP`). Their number is odd; the middle one is ``time``.
 
         Args:
             time (float): Middle of the exposure.
-            exposure (float): How long the shutter is open, in frames.
+            exposure (float): Time the shutter is open, in frames.
 
         Yields:
             np.ndarray: uint8 RGB of shape (sH, sW, 3).
@@ -175,7 +180,7 @@ class Scene:
             yield self.render(time + exposure * step / number)
 
     def visible_layers(self, time: float) -> np.ndarray:
-        """Tell which layer fills most of each LR pixel.
+        """Find the layer that fills most of each LR pixel.
 
         Returns:
             np.ndarray: Indices of layers, int of shape (H, W).
@@ -196,17 +201,17 @@ class Scene:
         return np.argmax(shares[::-1], axis=0)
 
     def flow(self, time: float) -> np.ndarray:
-        """Flow from the frame at time 0 to that at another time.
+        """Flow from the frame at time 0 to the frame at ``time``.
 
-        It is that of the layer that is visible at time 0, also where it is hidden or
-        out of the frame at the other time.
+        It is that of the layer visible at time 0, even where that is hidden or outside
+        the frame at ``time``.
 
         Returns:
             np.ndarray: float32 of shape (H, W, 2), x then y, in LR pixels.
         """
         moves = np.stack([self._pose(layer, time) for layer in self.layers])
         moves = (moves - np.eye(3))[:, :2] / self.scale
-        # The middle of an LR pixel lies between HR pixels.
+        # The centre of an LR pixel is between HR pixels.
         rows, columns = (
             self.scale * np.arange(side) + (self.scale - 1) / 2 for side in self.size
         )
@@ -232,14 +237,14 @@ class Scene:
         return scene
 
     def _pose(self, layer: Layer, time: float) -> np.ndarray:
-        """Matrix from the frame at time 0 to the frame at another time."""
+        """Matrix from the frame at time 0 to the frame at ``time``."""
         return self.camera.pose(time) @ layer.trajectory.pose(time)
 
     def _to_frame(self, layer: Layer, time: float) -> np.ndarray:
         return self._pose(layer, time) @ layer.placement
 
     def _longest_path(self, time: float, exposure: float) -> float:
-        """Longest way of a layer's corner during an exposure, in HR pixels."""
+        """Longest path of a layer's corner during an exposure, in HR pixels."""
         times = time + exposure * np.linspace(-0.5, 0.5, _PATH_POINTS)
         return max(
             np.linalg.norm(np.diff(places, axis=0), axis=1).sum(0).max()
@@ -249,8 +254,8 @@ class Scene:
             )
         )
 
-    def _draw(self, piece: Layer, time: float, frame: np.ndarray) -> None:
-        """Lay a piece over the frame, where it is in it."""
+    def _render_piece(self, piece: Layer, time: float, frame: np.ndarray) -> None:
+        """Blend a piece over the part of the frame that it covers."""
         to_frame = self._to_frame(piece, time)
         corners = (to_frame @ piece.corners())[:2]
         left, top = np.floor(corners.min(1)).astype(int).clip(0)
@@ -269,13 +274,13 @@ class Scene:
 def similarity(
     angle: float, zoom: float, origin: Sequence[float], target: Sequence[float]
 ) -> np.ndarray:
-    """Matrix (3, 3) that turns and enlarges about ``origin``, which goes to ``target``.
+    """Matrix (3, 3) that rotates and scales about ``origin``, moved to ``target``.
 
     Args:
         angle (float): In radians, from x to y.
         zoom (float): Ratio of the sizes.
-        origin (Sequence[float]): Place (x, y).
-        target (Sequence[float]): Where that goes to.
+        origin (Sequence[float]): Position (x, y).
+        target (Sequence[float]): New position of the origin.
     """
     c, s = zoom * cos(angle), zoom * sin(angle)
     x, y = target - np.array([[c, -s], [s, c]]) @ origin
@@ -288,7 +293,7 @@ def _warp(
     region: tuple[int, int, int, int],
     border: int,
 ) -> np.ndarray:
-    """Bring an image to a region (top, left, height, width) of the frame."""
+    """Warp an image to a region (top, left, height, width) of the frame."""
     top, left, height, width = region
     from_region = np.linalg.inv(to_frame) @ similarity(0, 1, (0, 0), (left, top))
     return cv2.warpAffine(

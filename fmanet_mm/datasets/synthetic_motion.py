@@ -1,4 +1,4 @@
-"""Windows of frames of scenes that are made up, with their exact flow."""
+"""Windows of synthetic frames with exact flow."""
 
 import os
 from collections.abc import Sequence
@@ -10,52 +10,51 @@ from mmengine.dataset import BaseDataset, force_full_init
 from ..utils.windows import check_window_lengths
 from .degradation import average_frames, bicubic_downsample
 from .photos import find_photos, read_photo
-from .random_scene import draw_scene
+from .random_scene import sample_scene
 
-# Smaller frames leave nothing to move in.
 MIN_LR_SIZE = 16
+"""Smallest side of LR frames; smaller ones leave no room for motion."""
 
 
 @DATASETS.register_module()
 class SyntheticMotionDataset(BaseDataset):
-    """Endless windows of frames of moving scenes, made of still images.
+    """Endless windows of frames of moving scenes, built from still images.
 
-    A scene is a background and some pieces of other photos before it, each on a smooth
-    way of its own (shift, rotation, zoom), seen by a camera that moves and shakes. A
-    frame of the window is blurred as by a shutter, by averaging the light of many
-    sharp sub-frames, and shrunk by the bicubic kernel.
+    A scene is a background with pieces of other photos in front of it, each on its own
+    smooth path (shift, rotation, zoom), seen by a moving and shaking camera. A frame
+    is blurred as by a shutter, by averaging the light of many sharp sub-frames, and
+    downsampled by the bicubic kernel.
 
-    A sample holds what the pipelines of the sets on disk hold after loading:
+    A sample has the entries that pipelines of sets on disk have after loading:
 
     - ``img``, ``gt`` and ``img_sharp``: lists of T uint8 RGB arrays, blurry LR, sharp
       HR and sharp LR frames, of shapes (H, W, 3), (sH, sW, 3) and (H, W, 3);
     - ``flow``: list of T float32 arrays of shape (H, W, 2), x then y, in LR pixels,
       from the centre frame to each; exact, for the layer that fills most of a pixel;
     - ``key``, ``'<scene>/<centre frame>'``; ``img_path``, names ``'<scene>/<frame>'``
-      of the T frames, which are no files; ``<kind>_channel_order``, ``'rgb'``.
+      of the T frames, which are not files; ``<kind>_channel_order``, ``'rgb'``.
 
-    A sample depends on ``seed`` and its index alone, whichever process makes it. It is
-    made on one core if OpenCV is told so (``opencv_num_threads=0`` in ``mp_cfg``), the
-    work is spread by the workers of the loader.
+    A sample depends only on ``seed`` and its index, in any process. With
+    ``opencv_num_threads=0`` in ``mp_cfg`` it is rendered on one core; the workers of
+    the loader share the work.
 
     Args:
         size (tuple[int, int]): (H, W) of the LR frames.
         scale (int): Ratio of HR to LR size, s.
-        num_input_frames (int): Frames of a window, T; odd, at least 3.
-        num_output_frames (int, optional): 1 to give as ``gt`` the centre frame alone,
+        num_input_frames (int): Frames in a window, T; odd, at least 3.
+        num_output_frames (int, optional): 1 to give only the centre frame as ``gt``,
             as an array. By default all T.
         motion (tuple[float, float]): Range of the mean length of the flow from the
-            centre frame to its two neighbours, in LR pixels; of each scene it is drawn
-            evenly from it.
+            centre frame to its two neighbours, in LR pixels; uniform over scenes.
         exposure (tuple[float, float]): Range of the time the shutter is open, in
             fractions of the frame time.
-        num_pieces (tuple[int, int]): Range of the number of pieces before the
-            background, both included.
+        num_pieces (tuple[int, int]): Range of the number of pieces in front of the
+            background, both ends included.
         folders (Sequence[str | PathLike]): Folders of images to use.
-        shipped (bool): Whether the photos that scikit-image and scikit-learn ship are
-            used as well.
-        length (int): Number of samples, none of which costs anything until it is made.
-        seed (int): What all samples change with.
+        shipped (bool): Whether to use the photos shipped with scikit-image and
+            scikit-learn, too.
+        length (int): Number of samples; they are rendered only when loaded.
+        seed (int): Seed of all samples.
         **kwargs: ``pipeline``, ``test_mode``, ``indices``, ``lazy_init`` and the other
             arguments of MMEngine's ``BaseDataset``.
 
@@ -85,13 +84,13 @@ class SyntheticMotionDataset(BaseDataset):
         check_window_lengths(num_input_frames, num_output_frames)
         if len(size) != 2 or min(size) < MIN_LR_SIZE:
             raise ValueError(
-                f'size must be (H, W), both at least {MIN_LR_SIZE}, got {size}.'
+                f'size must be (H, W), both at least {MIN_LR_SIZE}, got {size}'
             )
         for name, value, least in (('scale', scale, 1), ('length', length, 1)):
             if value < least:
-                raise ValueError(f'{name} must be at least {least}, got {value}.')
+                raise ValueError(f'{name} must be at least {least}, got {value}')
         if seed < 0:
-            raise ValueError(f'seed must not be negative, got {seed}.')
+            raise ValueError(f'seed must not be negative, got {seed}')
         _check_range('motion', motion)
         _check_range('exposure', exposure, most=1)
         _check_range('num_pieces', num_pieces)
@@ -108,12 +107,12 @@ class SyntheticMotionDataset(BaseDataset):
         super().__init__(serialize_data=False, **kwargs)
 
     def load_data_list(self) -> range:
-        """Number the scenes; there is nothing to load."""
+        """Number the scenes; nothing is loaded."""
         return range(self.length)
 
     @force_full_init
     def get_data_info(self, idx: int) -> dict:
-        """Make a sample.
+        """Render a sample.
 
         Args:
             idx (int): Its index.
@@ -122,14 +121,14 @@ class SyntheticMotionDataset(BaseDataset):
             dict: See :class:`SyntheticMotionDataset`; also ``sample_idx``.
 
         Raises:
-            IndexError: If there is no such index.
+            IndexError: If the index is out of range.
             ValueError: If a photo turns out to be damaged.
         """
         number = self.data_list[idx]
         rng = np.random.default_rng((self.seed, number))
-        scene = draw_scene(
+        scene = sample_scene(
             rng,
-            self._draw_photo,
+            self._sample_photo,
             size=self.size,
             scale=self.scale,
             num_pieces=rng.integers(*self.num_pieces, endpoint=True),
@@ -159,7 +158,7 @@ class SyntheticMotionDataset(BaseDataset):
             sample_idx=idx % len(self.data_list),
         )
 
-    def _draw_photo(self, rng: np.random.Generator) -> np.ndarray:
+    def _sample_photo(self, rng: np.random.Generator) -> np.ndarray:
         return read_photo(self.photos[rng.integers(len(self.photos))])
 
 
@@ -168,5 +167,5 @@ def _check_range(name: str, value: tuple[float, float], most: float = np.inf) ->
         below = '' if np.isinf(most) else f' <= {most}'
         raise ValueError(
             f'{name} must be a range (low, high) with 0 <= low <= high{below}, got '
-            f'{value}.'
+            f'{value}'
         )

@@ -6,6 +6,7 @@ from mmagic.datasets import BasicFramesDataset
 
 from ..flow import flow_filename
 from ..utils.annotation import read_annotation
+from ..utils.clips import drop_clutter
 from ..utils.windows import check_window_lengths
 
 IMAGE_KINDS = ('img', 'gt', 'img_sharp')
@@ -16,21 +17,22 @@ BORDERS = ('exclude', 'replicate')
 class VSRDBDataset(BasicFramesDataset):
     """One sample for every window of T consecutive frames of every clip.
 
-    A kind of data lies in a folder with a folder of PNG frames for every clip, found
-    by its own entry of ``data_prefix``:
+    Each kind of data is in a folder with a folder of PNG frames for every clip, given
+    by its entry in ``data_prefix``:
 
     - ``img``: blurry LR frames;
     - ``gt``: sharp HR frames, optional;
     - ``img_sharp``: sharp LR frames, optional;
     - ``flow``: flow files as ``tools/generate_flow.py`` makes them, optional.
 
-    Where the frames are in a folder inside that of the clip, ``{clip}`` stands for the
-    clip's name, ``'test/{clip}/sharp'``.
+    Where the frames are in a folder inside that of the clip, ``{clip}`` is a
+    placeholder for the clip's name, ``'test/{clip}/sharp'``. Hidden files and files of
+    the operating system are ignored.
 
     All kinds of a clip are listed when the dataset is initialised, so that a gap is
     found before training starts. A sample is a dict of ``key``, ``'<clip>/<centre
     frame>'``, and for every kind ``<kind>_path``, a list of T paths in order of time.
-    Of flow these are files from the centre frame to the others, None for the centre
+    For flow these are files from the centre frame to the others, None for the centre
     frame itself.
 
     Subclasses set ``FRAME_DIGITS``, the number of digits that name a frame.
@@ -39,14 +41,14 @@ class VSRDBDataset(BasicFramesDataset):
         data_prefix (dict): Folders by kind, below ``data_root``; at least ``img``.
         data_root (str): Root of the set.
         ann_file (str): File below ``data_root`` with a line ``<clip> <number of
-            frames>``, or just ``<clip>``, for each clip to take. By default all
-            clips that have a folder are taken.
-        num_input_frames (int): Frames of a window, T; odd, at least 3.
-        num_output_frames (int, optional): 1 to give of ``gt`` only the path of the
-            centre frame, as a str. By default all T.
-        border (str): ``'exclude'`` leaves out the windows that reach beyond the ends
-            of their clip, as published; ``'replicate'`` fills them by repeating the
-            end frames.
+            frames>``, or just ``<clip>``, for each clip to use. By default all clips
+            that have a folder.
+        num_input_frames (int): Frames in a window, T; odd, at least 3.
+        num_output_frames (int, optional): 1 to give only the path of the centre frame
+            of ``gt``, as a str. By default all T.
+        border (str): ``'exclude'`` drops the windows that reach beyond the ends of
+            their clip, as published; ``'replicate'`` fills them by repeating the end
+            frames.
         **kwargs: ``pipeline``, ``test_mode``, ``indices``, ``lazy_init`` and the other
             arguments of MMEngine's ``BaseDataset``.
 
@@ -54,8 +56,8 @@ class VSRDBDataset(BasicFramesDataset):
         FileNotFoundError: If a folder, a frame, a flow file or the annotation file is
             missing.
         ValueError: If an argument is out of range, the annotation is malformed or
-            contradicts the folders, a frame is misnamed, a link leads out of the folder
-            of the clips, or a clip is too short.
+            contradicts the folders, a frame is misnamed, a link points outside the
+            folder of the clips, or a clip is too short.
     """
 
     METAINFO = dict(dataset_type='vsrdb', task_name='vsrdb')
@@ -73,11 +75,11 @@ class VSRDBDataset(BasicFramesDataset):
     ) -> None:
         check_window_lengths(num_input_frames, num_output_frames)
         if border not in BORDERS:
-            raise ValueError(f'border must be one of {BORDERS}, got {border!r}.')
+            raise ValueError(f'border must be one of {BORDERS}, got {border!r}')
         if 'img' not in data_prefix or not set(data_prefix) <= set(KINDS):
             raise ValueError(
                 f"data_prefix must have 'img' and may have {KINDS[1:]}, got "
-                f'{tuple(data_prefix)}.'
+                f'{tuple(data_prefix)}'
             )
         self.border = border
         super().__init__(
@@ -86,16 +88,16 @@ class VSRDBDataset(BasicFramesDataset):
             data_prefix=data_prefix,
             num_input_frames=num_input_frames,
             num_output_frames=num_output_frames,
-            filename_tmpl={},  # MMagic's default is one dict that all datasets share.
+            filename_tmpl={},  # MMagic's default is a dict shared by all datasets.
             **kwargs,
         )
 
     def load_data_list(self) -> list[dict]:
-        """List the samples of all clips, see :class:`VSRDBDataset`."""
+        """List the samples of all clips; see :class:`VSRDBDataset`."""
         clips = self.select_clips(self.find_clips())
         if not clips:
             raise FileNotFoundError(
-                f'There are no clips in {self.ann_file or self._root("img")}.'
+                f'there are no clips in {self.ann_file or self._root("img")}'
             )
         return [
             sample
@@ -104,14 +106,14 @@ class VSRDBDataset(BasicFramesDataset):
         ]
 
     def select_clips(self, clips: dict[str, int | None]) -> dict[str, int | None]:
-        """Choose among the clips found; here all are taken.
+        """Select among the clips found; here all.
 
         Args:
-            clips (dict[str, int | None]): Number of frames by name, None if the
-                annotation does not say.
+            clips (dict[str, int | None]): Number of frames by name, None where not
+                given.
 
         Returns:
-            dict[str, int | None]: The clips to take.
+            dict[str, int | None]: The clips to use.
         """
         return clips
 
@@ -119,7 +121,7 @@ class VSRDBDataset(BasicFramesDataset):
         """Find the clips in the annotation file, or else in the folders.
 
         Returns:
-            dict[str, int | None]: Number of frames by name, None if it is not said.
+            dict[str, int | None]: Number of frames by name, None where not given.
 
         Raises:
             FileNotFoundError: If a folder of clips or the annotation file is missing.
@@ -128,18 +130,17 @@ class VSRDBDataset(BasicFramesDataset):
         for kind in self.image_kinds():
             if not self.file_backend.isdir(self._root(kind)):
                 raise FileNotFoundError(
-                    f'There is no data folder {self._root(kind)} '
-                    f'(data_prefix[{kind!r}]).'
+                    f'there is no data folder {self._root(kind)} '
+                    f'(data_prefix[{kind!r}])'
                 )
         if self.ann_file:
             return read_annotation(self.ann_file)
         names = {
             name
             for kind in self.image_kinds()
-            for name in self.file_backend.list_dir_or_file(
-                self._root(kind), list_file=False
+            for name in drop_clutter(
+                self.file_backend.list_dir_or_file(self._root(kind), list_file=False)
             )
-            if not name.startswith('.')
         }
         return dict.fromkeys(sorted(names))
 
@@ -147,15 +148,15 @@ class VSRDBDataset(BasicFramesDataset):
         frames = self._find_frames(clip)
         if length is not None and len(frames) != length:
             raise ValueError(
-                f'Clip {clip} has {len(frames)} frames in '
-                f'{self.clip_folder("img", clip)}, but {self.ann_file} says {length}.'
+                f'clip {clip} has {len(frames)} frames in '
+                f'{self.clip_folder("img", clip)}, but {self.ann_file} says {length}'
             )
         windows = self.windows(len(frames))
         if not windows:
             raise ValueError(
-                f'Clip {clip} in {self.clip_folder("img", clip)} has {len(frames)} '
-                f'frames, fewer than the {self.num_input_frames} of a window. Leave it '
-                "out of the annotation file, or pad with border='replicate'."
+                f'clip {clip} in {self.clip_folder("img", clip)} has {len(frames)} '
+                f'frames, fewer than the {self.num_input_frames} of a window; remove '
+                "it from the annotation file, or pad with border='replicate'"
             )
         paths = {
             kind: [self.frame_path(kind, clip, frame) for frame in frames]
@@ -179,7 +180,7 @@ class VSRDBDataset(BasicFramesDataset):
         return samples
 
     def windows(self, length: int) -> list[list[int]]:
-        """Frame indices of the windows of a clip of so many frames, by centre."""
+        """Frame indices of the windows of a clip of ``length`` frames, by centre."""
         reach = self.num_input_frames // 2
         skipped = reach if self.border == 'exclude' else 0
         return [
@@ -191,7 +192,7 @@ class VSRDBDataset(BasicFramesDataset):
         ]
 
     def _find_frames(self, clip: str) -> list[str]:
-        """Stems of the frames of a clip, which are the same in all kinds."""
+        """Stems of the frames of a clip, which must be the same in all kinds."""
         found = {kind: self._list_frames(kind, clip) for kind in self.image_kinds()}
         union = set().union(*found.values())
         first, last = int(min(union)), int(max(union))
@@ -200,8 +201,8 @@ class VSRDBDataset(BasicFramesDataset):
                 stem = f'{number:0{self.FRAME_DIGITS}d}'
                 if stem not in stems:
                     raise FileNotFoundError(
-                        f'Frame {self.frame_path(kind, clip, stem)} is missing; '
-                        f'{min(union)}.png to {max(union)}.png are expected.'
+                        f'frame {self.frame_path(kind, clip, stem)} is missing; '
+                        f'expected {min(union)}.png to {max(union)}.png'
                     )
         return sorted(union)
 
@@ -217,59 +218,61 @@ class VSRDBDataset(BasicFramesDataset):
             clip (str): Name of the clip.
 
         Returns:
-            list[str]: File names, in no order; at least one.
+            list[str]: File names, unordered; at least one.
 
         Raises:
-            FileNotFoundError: If there is no folder, or nothing in it.
-            ValueError: If the folder is a link that leads out of that of the clips.
+            FileNotFoundError: If there is no folder, or it has no frames.
+            ValueError: If the folder is a link that points outside that of the clips.
         """
         folder = self.clip_folder(kind, clip)
         self._check_inside(kind, folder)
         if not self.file_backend.isdir(folder):
             raise FileNotFoundError(
-                f'Clip {clip} has no folder {folder} (data_prefix[{kind!r}]).'
+                f'clip {clip} has no folder {folder} (data_prefix[{kind!r}])'
             )
-        names = list(
+        names = drop_clutter(
             self.file_backend.list_dir_or_file(folder, list_dir=False, suffix='.png')
         )
         if not names:
-            raise FileNotFoundError(f'There are no PNG frames in {folder}.')
+            raise FileNotFoundError(f'there are no PNG frames in {folder}')
         return names
 
     def frame_stem(self, kind: str, clip: str, name: str) -> str:
-        """Take the number of a frame out of its file name.
+        """Stem of a frame's file name, which is its number.
 
         Raises:
-            ValueError: If it is misnamed, or a link that leads out of the folder of the
-                clips.
+            ValueError: If the frame is misnamed, or a link that points outside the
+                folder of the clips.
         """
         path = os.path.join(self.clip_folder(kind, clip), name)
         stem = name.removesuffix('.png')
         if not stem.isdecimal() or len(stem) != self.FRAME_DIGITS:
             raise ValueError(
-                f'Frame {path} must be named by a number of {self.FRAME_DIGITS} digits '
-                f'for {type(self).__name__}.'
+                f'frame {path} must be named by a number of {self.FRAME_DIGITS} digits '
+                f'for {type(self).__name__}'
             )
         self._check_inside(kind, path)
         return stem
 
     def _check_inside(self, kind: str, path: str) -> None:
-        """Refuse a link that leads out of the folder of the clips."""
+        """Raise if a path is a link that points outside the folder of the clips."""
         if not os.path.islink(path):
             return
         root, target = os.path.realpath(self._root(kind)), os.path.realpath(path)
         if os.path.commonpath((root, target)) != root:
             raise ValueError(
-                f'{path} is a link to {target}, outside of {root}. Put the files '
-                'there, or let data_root or data_prefix lead to where they are.'
+                f'{path} is a link to {target}, outside {root}; move the files there, '
+                'or set data_root or data_prefix to where they are'
             )
 
     def _check_flow(self, clip: str, samples: list[dict]) -> None:
         folder = self.clip_folder('flow', clip)
         present = set()
         if self.file_backend.isdir(folder):
-            names = self.file_backend.list_dir_or_file(
-                folder, list_dir=False, suffix='.npy'
+            names = drop_clutter(
+                self.file_backend.list_dir_or_file(
+                    folder, list_dir=False, suffix='.npy'
+                )
             )
             present = {os.path.join(folder, name) for name in names}
             for path in (folder, *present):
@@ -279,7 +282,7 @@ class VSRDBDataset(BasicFramesDataset):
         if missing:
             raise FileNotFoundError(
                 f'{len(missing)} of {len(needed)} flow files of clip {clip} are '
-                f'missing, the first is {missing[0]}. Make them with\n'
+                f'missing, the first is {missing[0]}; make them with\n'
                 f'  {self.flow_command()}'
             )
 
@@ -296,7 +299,7 @@ class VSRDBDataset(BasicFramesDataset):
         )
 
     def image_kinds(self) -> list[str]:
-        """Kinds of images that the dataset has."""
+        """Kinds of images in the dataset."""
         return [kind for kind in IMAGE_KINDS if kind in self.data_prefix]
 
     def _root(self, kind: str) -> str:

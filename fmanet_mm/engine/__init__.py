@@ -1,23 +1,29 @@
+"""Training and testing: runner, loop, hooks and checkpoints."""
+
+from ..compat import prepare_openmmlab
+
+prepare_openmmlab()
+
 from .checkpointing import (
     AtomicBackend,
     SafeCheckpointHook,
     find_resumable_checkpoint,
     read_checkpoint,
 )
-from .guards import FiniteGuardHook, LearningRateHook
-from .hooks import SaveMetricsHook, StrictCheckpointHook
+from .guards import FiniteGuardHook
+from .hooks import LearningRateHook, SaveMetricsHook, StrictCheckpointHook
 from .launch import base_parser, build_runner, existing_file, load_config
-from .loop import DrawDataset, DrawSampler, ResumableTrainLoop
+from .loop import PositionedDataset, PositionedSampler, ResumableTrainLoop
 from .optim_wrapper import Bf16OptimWrapper
 from .runner import SafeRunner
 
 __all__ = [
     'AtomicBackend',
     'Bf16OptimWrapper',
-    'DrawDataset',
-    'DrawSampler',
     'FiniteGuardHook',
     'LearningRateHook',
+    'PositionedDataset',
+    'PositionedSampler',
     'ResumableTrainLoop',
     'SafeCheckpointHook',
     'SafeRunner',

@@ -1,4 +1,4 @@
-"""Checkpoints that survive kills and full disks, and are read without running code."""
+"""Checkpoints that survive kills and full disks."""
 
 import logging
 import os
@@ -14,21 +14,25 @@ from mmengine.hooks import CheckpointHook
 from mmengine.logging import HistoryBuffer, print_log
 from mmengine.runner import Runner
 
-from ..utils.checkpoint import load_checkpoint_file, load_state_dict_file
-from ..utils.files import sync
+from ..utils.checkpoint import load_checkpoint_file
+from ..utils.files import atomic_write
 
-UNFINISHED = '.unfinished_'
+DRAFTS = '.*.partial*'
+"""Pattern of the drafts that a killed process leaves behind."""
+
 ATOMIC = dict(backend='atomic')
-# What a run needs to go on.
+"""Arguments that choose :class:`AtomicBackend`."""
+
 RESUMABLE = ('meta', 'state_dict', 'message_hub', 'optimizer')
+"""Entries of a checkpoint that resuming needs."""
 
 
 @register_backend('atomic')
 class AtomicBackend(LocalBackend):
-    """Local files that are whole whenever they exist.
+    """Local backend with atomic writes.
 
-    A file is written beside its name, synchronised to the disk, and renamed. When that
-    fails or is killed, what stood under the name before is still there.
+    A file is written as a draft in the same folder, synchronised to the disk and
+    renamed. When that fails or the process is killed, the previous file remains.
     """
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
@@ -37,41 +41,33 @@ class AtomicBackend(LocalBackend):
         Raises:
             OSError: If the file cannot be written; it names the file.
         """
-        path = Path(filepath)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(UNFINISHED + path.name)
         try:
-            with open(unfinished, 'wb') as file:
-                file.write(obj)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(unfinished, path)
+            with atomic_write(filepath, durable=True) as draft:
+                draft.write_bytes(obj)
         except OSError as error:
-            unfinished.unlink(missing_ok=True)
             raise OSError(
                 error.errno,
-                f'{error.strerror}; files written before are whole. The file that '
+                f'{error.strerror}; files written before are complete; the file that '
                 'could not be written is',
-                str(path),
+                str(filepath),
             ) from error
-        sync(path.parent)
 
     def put_text(self, obj: str, filepath: str | Path, encoding: str = 'utf-8') -> None:
-        """Write text, see :meth:`put`."""
+        """Write text; see :meth:`put`."""
         self.put(obj.encode(encoding), filepath)
 
 
 @HOOKS.register_module()
 class SafeCheckpointHook(CheckpointHook):
-    """Save checkpoints so that a whole one always remains.
+    """Save checkpoints so that a complete one always remains.
 
     Every file is written by :class:`AtomicBackend`. An old checkpoint is removed only
-    when the new one and ``last_checkpoint`` are complete. No file outside of the folder
+    when the new one and ``last_checkpoint`` are complete. No file outside the folder
     of the checkpoints is removed, whatever a resumed checkpoint says.
 
     Args:
         *args: See MMEngine's ``CheckpointHook``.
-        backend_args (dict, optional): Of another file backend.
+        backend_args (dict, optional): Arguments of another file backend.
         **kwargs: See MMEngine's ``CheckpointHook``.
     """
 
@@ -79,7 +75,7 @@ class SafeCheckpointHook(CheckpointHook):
         super().__init__(*args, backend_args=backend_args or ATOMIC, **kwargs)
 
     def before_train(self, runner: Runner) -> None:
-        """Take up the record of kept checkpoints; clear what a kill left behind."""
+        """Restore the record of kept checkpoints and remove drafts of killed runs."""
         info = runner.message_hub.runtime_info
         if 'keep_ckpt_ids' in info:
             kept = [step for step in info['keep_ckpt_ids'] if isinstance(step, int)]
@@ -88,8 +84,8 @@ class SafeCheckpointHook(CheckpointHook):
         if self.save_best:
             self._best = {key: self._own_path(path) for key, path in self._best.items()}
         if is_main_process() and Path(self.out_dir).is_dir():
-            for unfinished in Path(self.out_dir).glob(f'{UNFINISHED}*'):
-                unfinished.unlink(missing_ok=True)
+            for draft in Path(self.out_dir).glob(DRAFTS):
+                draft.unlink(missing_ok=True)
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
         outdated = self._keep(runner, step)
@@ -120,7 +116,7 @@ class SafeCheckpointHook(CheckpointHook):
         if not self.save_best:
             return
         previous = self._best
-        # MMEngine removes what it knows before it saves.
+        # MMEngine would remove the files that it knows before it saves.
         self._best = dict.fromkeys(previous)
         super()._save_best_checkpoint(runner, metrics)
         current = self._best
@@ -130,7 +126,7 @@ class SafeCheckpointHook(CheckpointHook):
                 self._remove(path)
 
     def _keep(self, runner: Runner, step: int) -> list[int]:
-        """Note a step as kept; say which ones are too many then."""
+        """Record a step as kept; give the steps whose checkpoints are outdated."""
         if self.max_keep_ckpts <= 0 or step in self.keep_ckpt_ids:
             return []
         steps = [*self.keep_ckpt_ids, step]
@@ -144,7 +140,7 @@ class SafeCheckpointHook(CheckpointHook):
 
     @property
     def _best(self) -> dict[str, str | None]:
-        """Best checkpoint by metric; MMEngine has two places for it."""
+        """Best checkpoint by metric, which MMEngine keeps in two places."""
         if len(self.key_indicators) == 1:
             return {self.key_indicators[0]: self.best_ckpt_path}
         return self.best_ckpt_path_dict
@@ -157,7 +153,7 @@ class SafeCheckpointHook(CheckpointHook):
             self.best_ckpt_path_dict = paths
 
     def _own_path(self, path: str | None) -> str | None:
-        """The path in this run's folder, if it is that of a best checkpoint."""
+        """Path in the folder of this run, if it is that of a best checkpoint."""
         name = os.path.basename(path or '')
         if not name.startswith('best_'):
             return None
@@ -167,10 +163,10 @@ class SafeCheckpointHook(CheckpointHook):
 def read_checkpoint(
     filename: str, map_location: str | torch.device = 'cpu', trust: bool = False
 ) -> dict:
-    """Read a checkpoint, or weights alone, from a file or an address.
+    """Read a checkpoint, or weights only, from a file or an address.
 
     Args:
-        filename (str): ``.pth`` or ``.safetensors`` file, or an address (``://``).
+        filename (str): File, see :func:`load_checkpoint_file`, or an address (``://``).
         map_location (str | torch.device): Device to load to.
         trust (bool): Let the file execute what it contains. By default nothing in it
             is executed.
@@ -183,24 +179,19 @@ def read_checkpoint(
         ValueError: If the file is damaged, or cannot be read without trust.
     """
     with get_local_path(os.path.expanduser(filename)) as path:
-        if filename.endswith('.safetensors'):
-            return dict(state_dict=load_state_dict_file(path, str(map_location)))
-        if trust:
-            checkpoint = torch.load(path, map_location, weights_only=False)
-        else:
-            checkpoint = load_checkpoint_file(path, map_location)
+        checkpoint = load_checkpoint_file(path, map_location, trust)
     if 'state_dict' not in checkpoint:
         checkpoint = dict(state_dict=checkpoint)
     if 'message_hub' in checkpoint:
         try:
             _restore_log(checkpoint['message_hub']['log_scalars'])
         except (AttributeError, LookupError, TypeError, AssertionError) as error:
-            raise ValueError(f'The log in {filename} is damaged ({error!r})') from error
+            raise ValueError(f'the log in {filename} is damaged ({error!r})') from error
     return checkpoint
 
 
 def _restore_log(scalars: dict) -> None:
-    """Make MMEngine's log out of what stands for it in a file read safely."""
+    """Rebuild ``HistoryBuffer``s from their safe placeholders."""
     for name, history in scalars.items():
         if not isinstance(history, HistoryBuffer):
             scalars[name] = HistoryBuffer(
@@ -209,17 +200,17 @@ def _restore_log(scalars: dict) -> None:
 
 
 def find_resumable_checkpoint(work_dir: str | Path, trust: bool = False) -> str | None:
-    """Find the newest whole checkpoint of a run, and say which ones are skipped.
+    """Find the newest complete checkpoint of a run, and report those skipped.
 
     Args:
         work_dir (str | Path): Folder of the run.
         trust (bool): See :func:`read_checkpoint`.
 
     Returns:
-        str | None: The checkpoint, None if the run has not saved any.
+        str | None: The checkpoint; None if the run has not saved any.
 
     Raises:
-        FileNotFoundError: If there are checkpoints, but none is whole.
+        FileNotFoundError: If there are checkpoints, but none is complete.
     """
     candidates = list(_saved_checkpoints(Path(work_dir)))
     skipped = []
@@ -231,15 +222,15 @@ def find_resumable_checkpoint(work_dir: str | Path, trust: bool = False) -> str 
         print_log(f'Skipped {skipped[-1]}', 'current', logging.WARNING)
     if skipped:
         raise FileNotFoundError(
-            f'No checkpoint in {work_dir} can be resumed:\n'
+            f'no checkpoint in {work_dir} can be resumed:\n'
             + '\n'.join(skipped)
-            + '\nName the checkpoint to go on from: --resume CHECKPOINT'
+            + '\nname the checkpoint to resume from: --resume CHECKPOINT'
         )
     return None
 
 
 def _saved_checkpoints(work_dir: Path) -> Iterator[Path]:
-    """Checkpoints with an optimizer, the newest first, whether whole or not."""
+    """Checkpoints of training steps, newest first, complete or not."""
     marker = work_dir / 'last_checkpoint'
     last = marker.read_text(errors='replace').strip() if marker.is_file() else ''
     folders = {work_dir, Path(last).parent} if last else {work_dir}
@@ -251,7 +242,7 @@ def _saved_checkpoints(work_dir: Path) -> Iterator[Path]:
     }
     if last and Path(last) not in found:
         yield Path(last)
-    # Equal times come from copying; then the number of the iteration decides.
+    # Copied files may have equal times; then the number of the iteration decides.
     yield from sorted(
         found,
         key=lambda path: (path.stat().st_mtime, int(path.stem.rpartition('_')[2])),

@@ -1,21 +1,45 @@
+"""Small hooks of training and testing."""
+
 from pathlib import Path
 
 import mmengine
 import torch
+from mmagic.registry import HOOKS
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from ..utils.checkpoint import describe_misfit
+from ..utils.wrappers import unwrap_model
 from .checkpointing import ATOMIC
+
+
+@HOOKS.register_module()
+class LearningRateHook(Hook):
+    """Log the learning rate of each net of the model, such as ``net_d.lr``.
+
+    MMEngine logs only that of the optimizer's first parameters. Of a net with several
+    rates, the highest is logged.
+    """
+
+    def before_train_iter(self, runner: Runner, *args, **kwargs) -> None:
+        """Log the learning rates of the iteration."""
+        rates = {
+            id(parameter): group['lr']
+            for group in runner.optim_wrapper.param_groups
+            for parameter in group['params']
+        }
+        for name, net in unwrap_model(runner.model).named_children():
+            of_net = [rates[id(p)] for p in net.parameters() if id(p) in rates]
+            if of_net:
+                runner.message_hub.update_scalar(f'train/{name}.lr', max(of_net))
 
 
 class StrictCheckpointHook(Hook):
     """Refuse a checkpoint whose weights are not exactly those of the model.
 
-    MMEngine only warns about weights that are missing, left over or of another
-    shape, and goes on with random ones.
+    MMEngine only warns about missing, left-over or misshapen weights and continues
+    with random ones.
 
     Args:
         name (str): File name or address of the checkpoint, for the message.
@@ -30,7 +54,7 @@ class StrictCheckpointHook(Hook):
         Raises:
             ValueError: If they differ; it lists the first of each kind.
         """
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrap_model(runner.model)
         given = {
             name.removeprefix('module.'): value
             for name, value in checkpoint.get('state_dict', checkpoint).items()
@@ -39,9 +63,9 @@ class StrictCheckpointHook(Hook):
         misfit = describe_misfit(model.state_dict(), given)
         if misfit:
             raise ValueError(
-                f'The weights in {self.name} do not fit {type(model).__name__}: '
-                f'{misfit}. Use a checkpoint trained with this config (the same stage '
-                'and the same size of the network).'
+                f'the weights in {self.name} do not fit {type(model).__name__}: '
+                f'{misfit}; use a checkpoint trained with this config (the same stage '
+                'and the same size of the network)'
             )
 
 
@@ -49,7 +73,7 @@ class SaveMetricsHook(Hook):
     """Write the metrics of a test to a file.
 
     Args:
-        path (str): A .json, .yml, .yaml or .pkl file; its folder is made if need be.
+        path (str): A .json, .yml, .yaml or .pkl file; its folder is created if missing.
     """
 
     def __init__(self, path: str) -> None:

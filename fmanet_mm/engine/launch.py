@@ -1,4 +1,4 @@
-"""What ``tools/train.py`` and ``tools/test.py`` share."""
+"""Command line and runner of ``tools/train.py`` and ``tools/test.py``."""
 
 import argparse
 from pathlib import Path
@@ -13,14 +13,14 @@ from .runner import SafeRunner
 
 
 def existing_file(name: str) -> str:
-    """Check a file name given on the command line; addresses (``://``) pass."""
+    """Argument type: a file that exists, or an address (``://``)."""
     if '://' not in name and not Path(name).is_file():
-        raise argparse.ArgumentTypeError(f'there is no file {name}')
+        raise argparse.ArgumentTypeError(f'there is no file {name}; check the path')
     return name
 
 
 def base_parser(description: str) -> argparse.ArgumentParser:
-    """Make a parser with the arguments that training and testing have in common."""
+    """Build a parser with the arguments common to training and testing."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument('config', type=existing_file, help='config file')
     parser.add_argument(
@@ -47,13 +47,13 @@ def base_parser(description: str) -> argparse.ArgumentParser:
         '--trust-checkpoint',
         action='store_true',
         help='let checkpoints execute the code that they contain; needed for old ones '
-        'that hold more than weights. Only for files of your own',
+        'that hold more than weights; only for files of your own',
     )
     return parser
 
 
 def load_config(args: argparse.Namespace) -> Config:
-    """Read the config named in ``args`` and apply the common arguments to it.
+    """Read the config named in ``args`` and apply the common arguments.
 
     Args:
         args (Namespace): Result of a :func:`base_parser`.
@@ -72,11 +72,11 @@ def load_config(args: argparse.Namespace) -> Config:
 def build_runner(
     cfg: Config, hooks: list[Hook], trust_checkpoint: bool = False
 ) -> SafeRunner:
-    """Build the runner, on CPUs if there is no GPU, and say where it writes.
+    """Build the runner, on CPUs if there is no GPU, and report where it writes.
 
     Args:
         cfg (Config): Result of :func:`load_config`.
-        hooks (list[Hook]): Hooks to add to those of the config.
+        hooks (list[Hook]): Hooks besides those of the config.
         trust_checkpoint (bool): See :class:`SafeRunner`.
 
     Returns:
@@ -93,15 +93,15 @@ def build_runner(
 
 
 def _distribute_over_cpus(cfg: Config) -> None:
-    """Start the process group here: MMEngine's own start insists on a GPU."""
+    """Start the process group here, since MMEngine's own start needs a GPU."""
     if cfg.launcher != 'pytorch':
         raise RuntimeError(
-            f'--launcher {cfg.launcher} needs GPUs and none was found. '
-            'On CPUs, use tools/dist_train.sh or tools/dist_test.sh.'
+            f'--launcher {cfg.launcher} needs GPUs and none was found; '
+            'on CPUs, use tools/dist_train.sh or tools/dist_test.sh'
         )
     torch.distributed.init_process_group('gloo')
     if is_main_process():
-        print_log('No GPU found: running on CPUs, which talk through gloo')
+        print_log('No GPU found: running on CPUs with gloo')
     cfg.merge_from_dict({'env_cfg.dist_cfg.backend': 'gloo'})
     cfg.model_wrapper_cfg = {
         'type': 'MMDistributedDataParallel',

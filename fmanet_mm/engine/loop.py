@@ -1,9 +1,9 @@
-"""Training that can be stopped anywhere and goes on as if it had not been.
+"""Training that can be stopped anywhere and resumed with identical results.
 
-Chance has no state that would have to be saved: what is drawn for a sample depends on
-the seed and the sample's position in the stream of samples, what is drawn by the model
-on the seed and the iteration. The number of loader workers, what they have loaded ahead
-and validations in between do not matter.
+No RNG state needs saving: random numbers for a sample depend on the seed and the
+sample's position in the stream of samples, those of the model on the seed and the
+iteration. The number of loader workers, their prefetching and validations in between
+do not matter.
 """
 
 import random
@@ -21,21 +21,26 @@ from mmengine.dist import all_reduce_dict, broadcast
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch.utils.data import Dataset
 
-# What chance is used for; the first word of the key of a generator's state.
 OF_SAMPLE, OF_ITERATION = range(2)
-# Values kept of what is logged. MMEngine would keep a million, copy them in each
-# iteration, and save them with each checkpoint.
+"""Random streams; first element of the spawn key."""
+
 LOG_LENGTH = 10_000
-# Seconds, at most, from a worker's broken connection to the signal of its death.
+"""Values kept of each logged number.
+
+MMEngine would keep a million, copy them in each iteration, and save them with each
+checkpoint.
+"""
+
 SIGNAL_WAIT = 2
+"""Longest time, in seconds, from a worker's broken connection to its SIGCHLD."""
 
 
 def seed_generators(seed: int, *key: int) -> None:
-    """Set the generators of Python, NumPy and PyTorch to a state of their own.
+    """Seed the generators of Python, NumPy and PyTorch.
 
     Args:
         seed (int): Seed of the run.
-        *key (int): Tells one state from another.
+        *key (int): Spawn key; different keys give independent streams.
     """
     (word,) = np.random.SeedSequence(seed, spawn_key=key).generate_state(1)
     random.seed(int(word))
@@ -43,13 +48,13 @@ def seed_generators(seed: int, *key: int) -> None:
     torch.manual_seed(int(word))
 
 
-class Draw(NamedTuple):
-    """A sample to load.
+class StreamPosition(NamedTuple):
+    """A sample to load and its place in the stream of samples.
 
     Attributes:
-        index (int): Of the sample in the dataset.
-        position (int): Of the draw in the stream of all processes.
-        seed (int): Of the stream.
+        index (int): Index of the sample in the dataset.
+        position (int): Position in the stream of all processes.
+        seed (int): Seed of the stream.
     """
 
     index: int
@@ -58,32 +63,32 @@ class Draw(NamedTuple):
 
 
 @DATA_SAMPLERS.register_module()
-class DrawSampler(InfiniteSampler):
-    """MMEngine's ``InfiniteSampler``, which can start anywhere in its stream.
+class PositionedSampler(InfiniteSampler):
+    """MMEngine's ``InfiniteSampler`` that can start anywhere in its stream.
 
     Args:
         *args: See ``InfiniteSampler``.
         **kwargs: See ``InfiniteSampler``.
 
     Attributes:
-        start (int): How many samples of each process to leave out.
+        start (int): Number of samples to skip in each process.
     """
 
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         self.start = 0
 
-    def __iter__(self) -> Iterator[Draw]:
-        """Give the draws of this process, without end."""
+    def __iter__(self) -> Iterator[StreamPosition]:
+        """Yield the samples of this process, without end."""
         first = self.start * self.world_size + self.rank
         stream = enumerate(self._infinite_indices())
         for position, index in islice(stream, first, None, self.world_size):
-            yield Draw(index, position, self.seed)
+            yield StreamPosition(index, position, self.seed)
 
 
 @DATASETS.register_module()
-class DrawDataset(Dataset):
-    """A dataset whose random transforms depend on the draw alone.
+class PositionedDataset(Dataset):
+    """A dataset whose random transforms depend only on the position in the stream.
 
     Args:
         dataset (dict): Config of the dataset.
@@ -98,28 +103,28 @@ class DrawDataset(Dataset):
         return getattr(self.dataset, 'metainfo', {})
 
     def full_init(self) -> None:
-        """Initialise the dataset, if it was to wait."""
+        """Initialise the dataset if that was deferred."""
         if hasattr(self.dataset, 'full_init'):
             self.dataset.full_init()
 
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, draw: Draw) -> dict:
-        seed_generators(draw.seed, OF_SAMPLE, draw.position)
-        return self.dataset[draw.index]
+    def __getitem__(self, place: StreamPosition) -> dict:
+        seed_generators(place.seed, OF_SAMPLE, place.position)
+        return self.dataset[place.index]
 
 
 @LOOPS.register_module()
 class ResumableTrainLoop(IterBasedTrainLoop):
-    """Iterations that go on from a checkpoint as if they had not been interrupted.
+    """Training loop that resumes exactly where a checkpoint was saved.
 
-    With the same number of processes and the same batch size, the samples, their
-    random transforms and the model's dropout are those of a run in one go. The samples
-    before are not loaded again. Another number of processes with the same batch size
-    in all trains on the same samples, and logs the same losses: their means over the
-    processes. Of accumulated gradients nothing is saved: let the
-    interval of checkpoints be a multiple of ``accumulative_counts``.
+    With the same number of processes and batch size, the samples, their random
+    transforms and the model's dropout are those of an uninterrupted run. Earlier
+    samples are not loaded again. Another number of processes with the same total batch
+    size trains on the same samples and logs the same losses, which are means over the
+    processes. Accumulated gradients are not saved: the interval of checkpoints should
+    be a multiple of ``accumulative_counts``.
 
     Args:
         runner (Runner): The runner.
@@ -127,14 +132,14 @@ class ResumableTrainLoop(IterBasedTrainLoop):
         **kwargs: See MMEngine's ``IterBasedTrainLoop``.
 
     Raises:
-        ValueError: If the sampler is another one.
+        ValueError: If the sampler is not an ``InfiniteSampler``.
     """
 
     def __init__(self, runner: Runner, dataloader: dict, **kwargs) -> None:
-        super().__init__(runner, _loader_of_draws(dataloader), **kwargs)
+        super().__init__(runner, _use_positions(dataloader), **kwargs)
 
     def run(self) -> torch.nn.Module:
-        """Train, from the iteration that was resumed.
+        """Train until ``max_iters``, from the resumed iteration if there is one.
 
         Returns:
             nn.Module: The model.
@@ -154,7 +159,7 @@ class ResumableTrainLoop(IterBasedTrainLoop):
         return self.runner.model
 
     def run_iter(self, data_batch: dict) -> None:
-        """Train on a batch."""
+        """Train on one batch."""
         runner = self.runner
         seed_generators(runner.seed, OF_ITERATION, self._iter, runner.rank)
         where = dict(batch_idx=self._iter, data_batch=data_batch)
@@ -170,19 +175,19 @@ class ResumableTrainLoop(IterBasedTrainLoop):
         try:
             return next(self.dataloader_iterator)
         except (ConnectionError, EOFError) as error:
-            # PyTorch says which worker died when the signal of its death arrives.
+            # PyTorch reports which worker died once SIGCHLD arrives.
             time.sleep(SIGNAL_WAIT)
             raise RuntimeError(
-                f'No batch came from the data loader ({error!r}). A DataLoader worker '
-                'may have exited unexpectedly. If the system killed it for want of '
-                'memory, lower train_dataloader.num_workers.'
+                f'no batch came from the data loader ({error!r}); a DataLoader worker '
+                'may have exited unexpectedly; if the system killed it because memory '
+                'ran out, lower train_dataloader.num_workers'
             ) from error
 
     def _skip_samples(self) -> None:
-        """Start the loader anew where the checkpoint left off."""
+        """Restart the loader where the checkpoint was saved."""
         batches = self.dataloader.batch_sampler
         batches.sampler.start = self._iter * batches.batch_size
-        # The seed came with the checkpoint, too.
+        # The seed was restored from the checkpoint.
         seed = torch.tensor(self.runner.seed)
         broadcast(seed)
         batches.sampler.seed = seed.item()
@@ -194,17 +199,17 @@ class ResumableTrainLoop(IterBasedTrainLoop):
         return self.runner.val_loop is not None and self._iter >= self.val_begin and due
 
 
-def _loader_of_draws(dataloader: dict) -> ConfigDict:
+def _use_positions(dataloader: dict) -> ConfigDict:
     sampler = dataloader['sampler']
     if sampler['type'] != 'InfiniteSampler':
         raise ValueError(
             'ResumableTrainLoop needs an InfiniteSampler in train_dataloader, got '
-            f'{sampler["type"]}. Use it, or IterBasedTrainLoop.'
+            f'{sampler["type"]}; use that, or IterBasedTrainLoop'
         )
     return ConfigDict(
         {
             **dataloader,
-            'sampler': {**sampler, 'type': 'DrawSampler'},
-            'dataset': dict(type='DrawDataset', dataset=dataloader['dataset']),
+            'sampler': {**sampler, 'type': 'PositionedSampler'},
+            'dataset': dict(type='PositionedDataset', dataset=dataloader['dataset']),
         }
     )

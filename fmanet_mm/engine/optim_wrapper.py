@@ -1,3 +1,5 @@
+"""Mixed precision without a GPU."""
+
 from contextlib import contextmanager
 
 import torch
@@ -11,7 +13,7 @@ class Bf16OptimWrapper(OptimWrapper):
     """Mixed precision training in bfloat16, on a CPU too.
 
     MMEngine's ``AmpOptimWrapper`` needs a GPU for its gradient scaler. bfloat16 has
-    the exponent range of float32, so gradients need no scaling at all.
+    the exponent range of float32, so gradients need no scaling.
     """
 
     @contextmanager

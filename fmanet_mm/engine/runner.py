@@ -1,25 +1,35 @@
+"""MMEngine's runner with safe checkpoints and robust data loaders."""
+
 import re
 from pathlib import Path
 
 from mmagic.registry import RUNNERS
 from mmengine.dist import all_gather_object
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner, load_state_dict
 from torch.utils.data import DataLoader
 
+from ..utils.wrappers import unwrap_model
 from .checkpointing import RESUMABLE, read_checkpoint
 
 WORKER_TIMEOUT = 600
-"""Seconds that loader workers may take for a batch, if their config says nothing."""
+"""Default number of seconds that loader workers may take for a batch."""
+
+WORKER_SETTINGS = (
+    'persistent_workers',
+    'prefetch_factor',
+    'timeout',
+    'multiprocessing_context',
+)
+"""Settings that PyTorch refuses for a loader without workers."""
 
 
 @RUNNERS.register_module()
 class SafeRunner(Runner):
-    """MMEngine's runner for checkpoints that may come from anywhere.
+    """MMEngine's runner for checkpoints from any source.
 
-    Nothing that stands in a checkpoint is executed, neither pickled code nor the text
-    of its config. A run that goes on needs its own checkpoint alone: weights that
-    would be replaced at once are not initialised.
+    Nothing in a checkpoint is executed, neither pickled code nor the text of its
+    config. A resumed run needs only its own checkpoint: weights that would be replaced
+    at once are not initialised.
 
     Attributes:
         trust_checkpoint (bool): Let checkpoints execute the code they are pickled
@@ -34,16 +44,19 @@ class SafeRunner(Runner):
         seed: int | None = None,
         diff_rank_seed: bool = False,
     ) -> DataLoader:
-        """Build a loader whose workers, if they hang, end the run.
+        """Build a loader whose hanging workers end the run.
+
+        Without workers, as with ``num_workers=0`` on the command line, the settings of
+        workers are ignored.
 
         Args:
-            dataloader (DataLoader | dict): A loader, or the config of one, whose
-                ``timeout`` is 600 s if it has workers and does not say.
+            dataloader (DataLoader | dict): A loader, or the config of one; with
+                workers, its ``timeout`` is 600 s unless set.
             seed (int, optional): See MMEngine's ``Runner``.
-            diff_rank_seed (bool): Likewise.
+            diff_rank_seed (bool): See MMEngine's ``Runner``.
         """
-        if isinstance(dataloader, dict) and dataloader.get('num_workers'):
-            dataloader = {'timeout': WORKER_TIMEOUT, **dataloader}
+        if isinstance(dataloader, dict):
+            dataloader = _fit_to_workers(dataloader)
         return Runner.build_dataloader(dataloader, seed, diff_rank_seed)
 
     def load_checkpoint(
@@ -66,8 +79,8 @@ class SafeRunner(Runner):
 
         Raises:
             FileNotFoundError: If there is no such file.
-            ValueError: If the file is damaged, cannot be read safely, or holds weights
-                alone while the run is to go on from it.
+            ValueError: If the file is damaged, cannot be read safely, or holds only
+                weights while a run is to be resumed from it.
         """
         checkpoint = read_checkpoint(filename, map_location, self.trust_checkpoint)
         if self._resume:
@@ -79,8 +92,7 @@ class SafeRunner(Runner):
                 re.sub(pattern, replacement, key): value
                 for key, value in weights.items()
             }
-        model = self.model.module if is_model_wrapper(self.model) else self.model
-        load_state_dict(model, weights, strict, self.logger)
+        load_state_dict(unwrap_model(self.model), weights, strict, self.logger)
         self._has_loaded = True
         self.logger.info(f'Load checkpoint from {filename}')
         return checkpoint
@@ -90,11 +102,11 @@ class SafeRunner(Runner):
         missing = [key for key in RESUMABLE if key not in checkpoint]
         if missing:
             raise ValueError(
-                f'A run cannot go on from {filename}, which holds no '
-                f'{", ".join(missing)}. Its weights alone are taken by '
+                f'a run cannot be resumed from {filename}, which holds no '
+                f'{", ".join(missing)}; to start from its weights, give '
                 f'--cfg-options load_from={filename}'
             )
-        # MMEngine would execute this text, to look for the number of GPUs.
+        # MMEngine would execute this text to look up the number of GPUs.
         checkpoint['meta'].pop('config', None)
 
     def _init_model_weights(self) -> None:
@@ -108,8 +120,16 @@ class SafeRunner(Runner):
         found = dict.fromkeys(all_gather_object(own))
         if len(found) > 1:
             raise ValueError(
-                'The processes would go on from different checkpoints: '
-                f'{", ".join(str(name or "none") for name in found)}. Let all machines '
+                'the processes would resume from different checkpoints: '
+                f'{", ".join(str(name or "none") for name in found)}; let all machines '
                 f'share {self.work_dir}, or name a checkpoint that all of them have: '
                 '--resume CHECKPOINT'
             )
+
+
+def _fit_to_workers(dataloader: dict) -> dict:
+    if dataloader.get('num_workers'):
+        return {'timeout': WORKER_TIMEOUT, **dataloader}
+    return {
+        key: value for key, value in dataloader.items() if key not in WORKER_SETTINGS
+    }

@@ -1,16 +1,19 @@
-"""Metrics by the published protocol and in full; the same for folders of results."""
+"""Metrics by the published protocol and in full, of models and of files."""
+
+from ..compat import prepare_openmmlab
+
+prepare_openmmlab()
 
 from .folders import evaluate_folders
 from .hook import EvaluationReportHook
 from .measures import LPIPS, Measures, psnr, ssim, tof
-from .metric import TOF, VSRDBMetric
+from .metric import VSRDBMetric
 from .protocol import PROTOCOLS, Protocol
 from .report import Report
 
 __all__ = [
     'LPIPS',
     'PROTOCOLS',
-    'TOF',
     'EvaluationReportHook',
     'Measures',
     'Protocol',

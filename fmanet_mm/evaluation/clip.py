@@ -1,4 +1,4 @@
-"""The frames of one clip, measured as they come."""
+"""Measuring the frames of one clip as they arrive."""
 
 from dataclasses import dataclass, field
 
@@ -9,14 +9,14 @@ from .measures import KeptFrame, Measures
 
 @dataclass
 class ClipMeasurement:
-    """What was measured of a clip.
+    """Measured values of a clip.
 
-    Frames may come in any order, and from several processes. A frame is kept only until
-    its neighbours have come, which in order of time is at once.
+    Frames may arrive in any order and from several processes. A frame is dropped once
+    both neighbours are measured.
 
     Attributes:
-        values (dict[int, dict[str, float]]): By the frame's place in the clip, then by
-            the measure's name. Those of a pair stand at its second frame.
+        values (dict[int, dict[str, float]]): Values by the frame's place in the clip,
+            then by the measure's name. Those of a pair belong to its second frame.
     """
 
     values: dict[int, dict[str, float]] = field(default_factory=dict)
@@ -26,14 +26,14 @@ class ClipMeasurement:
     def add(
         self, place: int, output: np.ndarray, target: np.ndarray, measures: Measures
     ) -> None:
-        """Measure a frame, and the pairs that it completes; once only.
+        """Measure a frame and the pairs that it completes, unless already measured.
 
         Args:
             place (int): Place of the frame in the clip; consecutive frames have
                 consecutive places.
             output (np.ndarray): uint8 RGB image of shape (H, W, 3).
-            target (np.ndarray): The true one.
-            measures (Measures): What to measure.
+            target (np.ndarray): The ground truth.
+            measures (Measures): The measures to take.
 
         Raises:
             ValueError: If the shapes differ or are too small.
@@ -42,8 +42,8 @@ class ClipMeasurement:
             return
         if output.shape != target.shape:
             raise ValueError(
-                f'The output has (H, W) = {output.shape[:2]}, its target '
-                f'{target.shape[:2]}; they must be of one size.'
+                f'the output has (H, W) = {output.shape[:2]}, but its target has '
+                f'{target.shape[:2]}; both must have one size'
             )
         self.values[place] = measures.of_frame(output, target)
         if measures.needs_pairs:
@@ -54,11 +54,11 @@ class ClipMeasurement:
                     self._waiting.pop(neighbour, None)
 
     def finish(self) -> None:
-        """Let go of frames whose neighbours will not come: those at the clip's ends."""
+        """Release the frames that wait for neighbours beyond the ends of the clip."""
         self._waiting.clear()
 
     def merge(self, other: 'ClipMeasurement', measures: Measures) -> None:
-        """Take over what another process measured of the same clip."""
+        """Add the values that another process measured on the same clip."""
         for place, values in other.values.items():
             self.values.setdefault(place, {}).update(values)
         self._pairs |= other._pairs
@@ -66,7 +66,7 @@ class ClipMeasurement:
         self._measure_pairs(sorted(self._waiting), measures)
 
     def _measure_pairs(self, places, measures: Measures) -> None:
-        """Measure the pairs that end at the places, where both frames are there."""
+        """Measure the pairs that end at these places, if both frames are known."""
         for place in places:
             ends = self._waiting.get(place - 1), self._waiting.get(place)
             if place not in self._pairs and all(ends):

@@ -1,4 +1,4 @@
-"""Measuring results that lie in files, whatever method made them."""
+"""Measuring results in files, from any method."""
 
 import os
 from collections import deque
@@ -10,8 +10,9 @@ import numpy as np
 from tqdm import tqdm
 
 from ..utils.annotation import read_annotation
-from ..video import FrameReader, ImageFolderReader, open_frames
+from ..utils.clips import list_entries
 from ..video.images import IMAGE_SUFFIXES
+from ..video.reader import FrameReader, ImageFolderReader, open_frames
 from .clip import ClipMeasurement
 from .measures import MOTION_ESTIMATOR, Measures
 from .protocol import Protocol, get_protocol
@@ -31,30 +32,31 @@ def evaluate_folders(
     lpips_net: str = 'alex',
     device: str = 'cpu',
 ) -> Report:
-    """Measure results against the true frames, as :class:`VSRDBMetric` does.
+    """Measure results against the ground truth, as :class:`VSRDBMetric` does.
 
-    Either side is a video file, a folder of images, or a folder of such, one for every
-    clip and named alike on both sides. Frames of folders belong together by their
-    names, so the results may lack those that the protocol leaves out; frames of videos
-    belong together by their order.
+    Each side is a video file, a folder of images, or a folder with one of these for
+    each clip, with the same names on both sides. Frames of folders are matched by name,
+    so the results may lack those that the protocol ignores; frames of videos are
+    matched by order.
 
     Args:
-        results (str | PathLike): The restored frames. ``{clip}`` in the path stands for
-            the clips where the frames lie further inside, ``'test/{clip}/sharp'``.
-        targets (str | PathLike): The true frames, likewise.
+        results (str | PathLike): The restored frames. ``{clip}`` is a placeholder for
+            the clip where the frames are in a folder inside it,
+            ``'test/{clip}/sharp'``.
+        targets (str | PathLike): The ground truth, likewise.
         protocol (str): See :class:`VSRDBMetric`.
         measures (Sequence[str], optional): See :class:`VSRDBMetric`.
         motion (dict, optional): See :class:`VSRDBMetric`.
-        ann_file (str | PathLike, optional): File with the clips to measure, see
-            :func:`fmanet_mm.utils.annotation.read_annotation`; a number of frames must
-            be that of the folder of targets. By default all clips, which must then be
+        ann_file (str | PathLike, optional): File with the clips to measure; see
+            :func:`fmanet_mm.utils.annotation.read_annotation`. Numbers of frames in it
+            must match the folders of targets. By default all clips, which must then be
             the same on both sides.
-        name (str, optional): Name of the method, by default that of the folder.
+        name (str, optional): Name of the method; by default that of the folder.
         lpips_net (str): See :class:`LPIPS`.
         device (str): Device of LPIPS and of the flow estimator.
 
     Returns:
-        Report: Everything measured.
+        Report: All measured values.
 
     Raises:
         FileNotFoundError: If a path, a clip or weights are missing.
@@ -87,15 +89,15 @@ def _match_clips(
     lengths: dict[str, int | None] | None,
     ann_file: str | os.PathLike | None,
 ) -> dict[str, tuple[Path, Path]]:
-    """Paths of the result and the target by clip."""
+    """Paths of result and target by clip."""
     found, true = _find_clips(results), _find_clips(targets)
     if isinstance(found, Path) and isinstance(true, Path):
         return {true.stem: (found, true)}
     for path, clips, other in ((results, found, targets), (targets, true, results)):
         if isinstance(clips, Path):
             raise ValueError(
-                f'{path} is one clip, but {other} holds several. Name the folder of '
-                'the clips on both sides, or one clip on both.'
+                f'{path} is one clip, but {other} holds several; name the folder of '
+                'the clips on both sides, or one clip on both'
             )
     wanted = true if lengths is None else lengths
     source = ann_file or targets
@@ -104,15 +106,15 @@ def _match_clips(
         if missing:
             raise FileNotFoundError(
                 f'{path} lacks {len(missing)} of the {len(wanted)} clips of {source}: '
-                f'{_shorten(missing)}. To measure some of the clips, name them in an '
-                'annotation file.'
+                f'{_shorten(missing)}; to measure only some clips, list them in an '
+                'annotation file'
             )
     extra = sorted(found.keys() - true.keys())
     if lengths is None and extra:
         raise ValueError(
             f'{results} has {len(extra)} clips that {targets} lacks: '
-            f'{_shorten(extra)}. To measure the others, name them in an annotation '
-            'file.'
+            f'{_shorten(extra)}; to measure only the others, list them in an '
+            'annotation file'
         )
     return {clip: (found[clip], true[clip]) for clip in wanted}
 
@@ -125,7 +127,7 @@ def _find_clips(path: str | os.PathLike) -> dict[str, Path] | Path:
         raise FileNotFoundError(f'there is no video file or folder {root}')
     if root.is_file():
         return root
-    entries = sorted(entry for entry in root.iterdir() if entry.name[0] != '.')
+    entries = list_entries(root)
     if not inside and any(entry.suffix.lower() in IMAGE_SUFFIXES for entry in entries):
         return root
     clips = {}
@@ -135,8 +137,7 @@ def _find_clips(path: str | os.PathLike) -> dict[str, Path] | Path:
             continue
         if clip in clips:
             raise ValueError(
-                f'{clips[clip]} and {entry} are both called {clip}; one of them must '
-                'go.'
+                f'{clips[clip]} and {entry} are both named {clip}; remove one of them'
             )
         clips[clip] = Path(f'{entry}{inside}')
     if not clips:
@@ -147,7 +148,7 @@ def _find_clips(path: str | os.PathLike) -> dict[str, Path] | Path:
 def _check_clip(
     result: Path, target: Path, protocol: Protocol, length: int | None
 ) -> None:
-    """Find out before anything is measured what does not fit."""
+    """Raise before anything is measured if the sides do not fit each other."""
     with open_frames(result) as outputs, open_frames(target) as truths:
         size, true_size = (
             (reader.height, reader.width) for reader in (outputs, truths)
@@ -155,39 +156,39 @@ def _check_clip(
         if size != true_size:
             raise ValueError(
                 f'{result} has frames of (H, W) = {size}, but those of {target} have '
-                f'{true_size}; they must be of one size.'
+                f'{true_size}; both must have one size'
             )
         if isinstance(truths, ImageFolderReader):
             if length not in (None, truths.num_frames):
                 raise ValueError(
                     f'{target} has {truths.num_frames} frames, but the annotation file '
-                    f'says {length}.'
+                    f'says {length}'
                 )
             if isinstance(outputs, ImageFolderReader):
-                _check_names(outputs, truths, protocol)
+                _check_frame_names(outputs, truths, protocol)
 
 
-def _check_names(
+def _check_frame_names(
     outputs: ImageFolderReader, truths: ImageFolderReader, protocol: Protocol
 ) -> None:
     wanted, given = set(protocol.select(truths.stems)), set(outputs.stems)
     for stems, problem in (
         (wanted - given, 'lacks'),
-        (given - set(truths.stems), 'has, but should not,'),
+        (given - set(truths.stems), 'should not have'),
     ):
         if stems:
             raise ValueError(
                 f'{outputs.path} {problem} {len(stems)} frames: '
-                f'{_shorten(sorted(stems))}. It has {len(given)}, {truths.path} has '
+                f'{_shorten(sorted(stems))}; it has {len(given)}, {truths.path} has '
                 f'{len(truths.stems)}, of which protocol {protocol.name} measures '
-                f'{len(wanted)}; results must be named as the true frames.'
+                f'{len(wanted)}; results must be named like the targets'
             )
 
 
 def _measure_clip(
     clip: str, result: Path, target: Path, protocol: Protocol, measures: Measures
 ) -> dict[str, dict[str, float]]:
-    """Values by the frame's name."""
+    """Measured values by the frame's name."""
     measured, names = ClipMeasurement(), []
     with open_frames(result) as outputs, open_frames(target) as truths:
         pairs = _pair_frames(outputs, truths, protocol)
@@ -197,7 +198,7 @@ def _measure_clip(
             names.append(name)
     if not names:
         raise ValueError(
-            f'Protocol {protocol.name} measures none of the few frames of {target}.'
+            f'protocol {protocol.name} measures none of the few frames of {target}'
         )
     return {name: measured.values[place] for place, name in enumerate(names)}
 
@@ -233,13 +234,13 @@ def _pair_by_order(outputs: FrameReader, truths: FrameReader) -> Iterator[NamedP
     if counts[0] != counts[1]:
         raise ValueError(
             f'{outputs.path} has {counts[0]} frames, but {truths.path} has '
-            f'{counts[1]}. Videos have no names of frames, so they must have all; '
-            'folders of images may lack those that the protocol leaves out.'
+            f'{counts[1]}; frames of videos have no names, so all must be present; '
+            'folders of images may lack those that the protocol ignores'
         )
 
 
 def _trim_ends(pairs: Iterable[NamedPair], number: int) -> Iterator[NamedPair]:
-    """Leave out so many at either end."""
+    """Drop ``number`` pairs at each end."""
     held = deque()
     for index, pair in enumerate(pairs):
         if index >= number:

@@ -1,26 +1,26 @@
-"""Files and the paper's row at the end of a test."""
+"""Reports at the end of a test."""
 
 from pathlib import Path
 
 from mmagic.registry import HOOKS
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
+from ..utils.wrappers import unwrap_model
 from .metric import VSRDBMetric
 
 
 @HOOKS.register_module()
 class EvaluationReportHook(Hook):
-    """Write the reports of the test's :class:`VSRDBMetric` and print the paper's row.
+    """Write the reports of each :class:`VSRDBMetric` and print the row of the table.
 
-    They are ``<config>.json`` and ``<config>.md`` in the folder of the log, with the
-    metric's prefix if it has one.
+    The files are ``<config>.json`` and ``<config>.md`` in the folder of the log, with
+    the metric's prefix if it has one.
     """
 
     def after_test_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
-        """Write and print, in the main process, where the reports are."""
+        """Write and print the reports, in the main process, which has them."""
         config = Path(runner.cfg.filename or 'evaluation').stem
         for metric in _find_metrics(runner.test_loop):
             if metric.report is None:
@@ -41,13 +41,11 @@ class EvaluationReportHook(Hook):
 def count_parameters(model: nn.Module) -> int:
     """Count the parameters that inference uses.
 
-    The heads of the temporal-anchor loss are left out, as in the paper.
+    The heads of the temporal-anchor loss are not counted, as in the paper.
     """
-    if is_model_wrapper(model):
-        model = model.module
     return sum(
         parameter.numel()
-        for name, parameter in model.named_parameters()
+        for name, parameter in unwrap_model(model).named_parameters()
         if 'anchor_head' not in name.split('.')
     )
 

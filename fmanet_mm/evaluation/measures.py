@@ -1,4 +1,4 @@
-"""What is measured on frames and on pairs of consecutive frames."""
+"""Measures of frames and of pairs of consecutive frames."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,70 +7,33 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import torch
-from mmagic.evaluation import ssim as mmagic_ssim
 from mmagic.registry import MODELS
 from torch import Tensor
 
-# Names of the measures of one frame and of a pair; for these smaller is better.
+from ..utils.quality import psnr, ssim
+
 FRAME_MEASURES = ('PSNR', 'SSIM', 'PSNR-Y', 'SSIM-Y', 'LPIPS')
+"""Names of the measures of one frame."""
+
 PAIR_MEASURES = ('tOF',)
-SMALLER_IS_BETTER = ('LPIPS', 'tOF')
+"""Names of the measures of a pair of consecutive frames."""
 
-# OpenCV's DIS measures large motion without weights; the paper takes RAFT.
 MOTION_ESTIMATOR = dict(type='DISFlowEstimator', preset='medium')
+"""Default estimator of motion: OpenCV's DIS measures large motion without weights.
 
-_SSIM_WINDOW = 11
+The paper uses RAFT.
+"""
+
 _TOF_MULTIPLE, _TOF_MARGIN = 32, 8
 # pyramid scale, levels, window, iterations, neighbourhood, its sigma, flags
 _FARNEBACK = (0.5, 3, 15, 3, 5, 1.2, 0)
-# ITU-R BT.601, studio range: 16 to 235.
+# ITU-R BT.601, limited range: 16 to 235.
 _LUMA_WEIGHTS, _LUMA_OFFSET = np.array([65.481, 128.553, 24.966]) / 255, 16
 _LPIPS_WEIGHTS = dict(
     alex='AlexNet_Weights.IMAGENET1K_V1',
     squeeze='SqueezeNet1_1_Weights.IMAGENET1K_V1',
     vgg='VGG16_Weights.IMAGENET1K_V1',
 )
-
-
-def psnr(output: np.ndarray, target: np.ndarray, border: int = 0) -> float:
-    """Peak signal-to-noise ratio over all channels.
-
-    MMagic's function computes in float32, which costs some 1e-6 dB.
-
-    Args:
-        output (np.ndarray): Image of shape (H, W, C) in [0, 255].
-        target (np.ndarray): Image of the same shape.
-        border (int): Pixels left out at each side.
-
-    Returns:
-        float: dB; infinite for equal images.
-    """
-    difference = _cut(output, border).astype(np.float64) - _cut(target, border)
-    error = np.mean(difference**2)
-    return float(10 * np.log10(255**2 / error)) if error else float('inf')
-
-
-def ssim(output: np.ndarray, target: np.ndarray, border: int = 0) -> float:
-    """Structural similarity, 11 x 11 pixels, sigma 1.5, mean over the channels.
-
-    Args:
-        output (np.ndarray): Image of shape (H, W, C) in [0, 255].
-        target (np.ndarray): Image of the same shape.
-        border (int): Pixels left out at each side.
-
-    Returns:
-        float: At most 1.
-
-    Raises:
-        ValueError: If the images are too small.
-    """
-    height, width = output.shape[:2]
-    if min(height, width) - 2 * border < _SSIM_WINDOW:
-        raise ValueError(
-            f'SSIM looks at windows of {_SSIM_WINDOW} x {_SSIM_WINDOW}; without a '
-            f'border of {border} pixels, (H, W) = {(height, width)} is too small.'
-        )
-    return float(mmagic_ssim(output, target, crop_border=border))
 
 
 def to_luma(image: np.ndarray) -> np.ndarray:
@@ -88,16 +51,15 @@ def to_luma(image: np.ndarray) -> np.ndarray:
 def tof(
     outputs: tuple[np.ndarray, np.ndarray], targets: tuple[np.ndarray, np.ndarray]
 ) -> float:
-    """How much the motion of the outputs differs from that of the targets.
+    """Difference between the motion of the outputs and that of the targets.
 
-    The flow between the two frames, by OpenCV's Farneback method, is taken on the
-    outputs and on the targets; tOF is the mean over the pixels of the length of their
-    difference. Sides are cut, at the centre, to the largest multiple of 32 that leaves
-    at least 8 pixels at each end.
+    tOF is the mean end-point difference between two flows by OpenCV's Farneback method,
+    one between the outputs and one between the targets. Frames are cropped at the
+    centre to the largest multiples of 32 that leave a margin of at least 8 pixels.
 
     Args:
         outputs (tuple[np.ndarray]): Two consecutive grey frames of shape (H, W), uint8.
-        targets (tuple[np.ndarray]): The true ones.
+        targets (tuple[np.ndarray]): The ground truth.
 
     Returns:
         float: Pixels, 0 or more.
@@ -108,8 +70,8 @@ def tof(
     inside = tuple(map(_tof_range, outputs[0].shape))
     if any(part.start == part.stop for part in inside):
         raise ValueError(
-            f'tOF needs frames of at least {_TOF_MULTIPLE + 2 * _TOF_MARGIN} pixels a '
-            f'side, got (H, W) = {outputs[0].shape}. Leave tOF out of the measures.'
+            f'tOF needs at least {_TOF_MULTIPLE + 2 * _TOF_MARGIN} pixels on each '
+            f'side, got (H, W) = {outputs[0].shape}; remove tOF from the measures'
         )
     flows = [
         cv2.calcOpticalFlowFarneback(*pair, None, *_FARNEBACK)[inside]
@@ -122,12 +84,12 @@ class LPIPS:
     """Learned perceptual distance of the ``lpips`` package, version 0.1.
 
     Args:
-        net (str): ``'alex'`` as usual, ``'vgg'`` or ``'squeeze'``.
+        net (str): ``'alex'``, the usual one, ``'vgg'`` or ``'squeeze'``.
         device (str): Device to compute on.
 
     Raises:
-        FileNotFoundError: If the weights of the network, which the package leaves to
-            torchvision, are not in torch's cache. Nothing is downloaded.
+        FileNotFoundError: If the weights of the network, which are torchvision's, are
+            not in torch's cache. Nothing is downloaded.
     """
 
     def __init__(self, net: str = 'alex', device: str = 'cpu') -> None:
@@ -138,15 +100,15 @@ class LPIPS:
         path = Path(torch.hub.get_dir(), 'checkpoints', Path(url).name)
         if not path.is_file():
             raise FileNotFoundError(
-                f'LPIPS needs the weights {path}. Download {url} and put it there, or '
-                'set the environment variable TORCH_HOME to the folder above hub/.'
+                f'LPIPS needs the weights {path}; download {url} and put it there, or '
+                'set the environment variable TORCH_HOME to the folder above hub/'
             )
         self._device = device
         self._net = Net(net=net, verbose=False).to(device)
 
     @torch.no_grad()
     def __call__(self, output: np.ndarray, target: np.ndarray) -> float:
-        """Compare two whole uint8 RGB images of shape (H, W, 3); 0 if equal."""
+        """Compare two uint8 RGB images of shape (H, W, 3), borders included."""
         return self._net(self._to_tensor(output), self._to_tensor(target)).item()
 
     def _to_tensor(self, image: np.ndarray) -> Tensor:
@@ -155,7 +117,7 @@ class LPIPS:
 
 
 class KeptFrame(NamedTuple):
-    """What is kept of a frame until its neighbours are there.
+    """Parts of a frame that are kept until its neighbours arrive.
 
     Attributes:
         output (np.ndarray): Grey output of shape (H, W), uint8.
@@ -167,14 +129,15 @@ class KeptFrame(NamedTuple):
 
 
 class Measures:
-    """A choice of measures, ready to be taken.
+    """A selection of measures and the networks that they need.
 
     Args:
         names (Sequence[str]): Out of ``PSNR``, ``SSIM`` (RGB), ``PSNR-Y``, ``SSIM-Y``
             (luma), ``LPIPS`` and ``tOF``.
-        border (int): Pixels that PSNR and SSIM leave out at each side.
+        border (int): Pixels that PSNR and SSIM ignore on each side.
         motion (dict, optional): Config of a :class:`fmanet_mm.flow.FlowEstimator` that
-            measures the motion between consecutive targets. By default it is not.
+            measures the motion between consecutive targets. By default motion is not
+            measured.
         lpips_net (str): See :class:`LPIPS`.
         device (str): Device of LPIPS and of the flow estimator.
 
@@ -193,7 +156,7 @@ class Measures:
     ) -> None:
         known = FRAME_MEASURES + PAIR_MEASURES
         if not names or not set(names) <= set(known):
-            raise ValueError(f'measures must be out of {known}, got {tuple(names)}.')
+            raise ValueError(f'measures must be from {known}, got {tuple(names)}')
         self.names = tuple(names)
         self.border = border
         self.needs_pairs = motion is not None or 'tOF' in names
@@ -205,7 +168,7 @@ class Measures:
 
         Args:
             output (np.ndarray): uint8 RGB image of shape (H, W, 3).
-            target (np.ndarray): The true one.
+            target (np.ndarray): The ground truth.
 
         Returns:
             dict[str, float]: Values by name.
@@ -226,8 +189,8 @@ class Measures:
         """Measure two consecutive frames.
 
         Returns:
-            dict[str, float]: ``tOF``, if it is wanted, and ``motion``: the mean over
-            pixels and components of the absolute flow between the targets.
+            dict[str, float]: ``tOF``, if selected, and ``motion``: the mean absolute
+            flow between the targets over pixels and components.
         """
         values = {}
         if 'tOF' in self.names:
@@ -240,17 +203,12 @@ class Measures:
 
     @staticmethod
     def keep(output: np.ndarray, target: np.ndarray) -> KeptFrame:
-        """Keep what :meth:`of_pair` needs of a frame."""
+        """Keep the parts of a frame that :meth:`of_pair` needs."""
         return KeptFrame(_to_grey(output), target)
 
 
 def _to_grey(image: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-
-
-def _cut(image: np.ndarray, border: int) -> np.ndarray:
-    height, width = image.shape[:2]
-    return image[border : height - border, border : width - border]
 
 
 def _tof_range(side: int) -> slice:

@@ -1,4 +1,4 @@
-"""The metric of MMagic's test loop."""
+"""Metric for the test loop of MMagic."""
 
 from collections.abc import Sequence
 
@@ -19,27 +19,27 @@ from .report import Report
 
 @METRICS.register_module()
 class VSRDBMetric(BaseMetric):
-    """Restored frames against sharp ones, by a protocol, clip by clip.
+    """Measure restored frames against sharp ones by a protocol, clip by clip.
 
-    The samples have ``key``, ``'<clip>/<frame>'``, and ``img_path``, the paths of the
-    window's frames, among their ``meta_keys`` as :class:`VSRDBDataset` gives them.
-    Frames may come in any order and from several processes, some of them twice. The
-    :class:`ContiguousSampler` gives each process consecutive frames; then hardly any
-    frame has to be kept for a neighbour.
+    The ``meta_keys`` of the samples include ``key``, ``'<clip>/<frame>'``, and
+    ``img_path``, the paths of the window's frames, as :class:`VSRDBDataset` gives them.
+    Frames may arrive in any order, from several processes and more than once. With
+    :class:`ContiguousSampler` each process gets consecutive frames, so that hardly any
+    frame is kept for a neighbour.
 
-    It logs a table and returns the means over all frames; ``report`` has everything,
-    and :class:`EvaluationReportHook` writes it to files.
+    The metric logs a table and returns the means over all frames; ``report`` has all
+    values, and :class:`EvaluationReportHook` writes them to files.
 
     Args:
         protocol (str): ``'published'``: uint8, without the first and the last frame of
             a clip and a border of 4 pixels, PSNR and SSIM on RGB, tOF; ``'full'``: all
             frames and pixels, also PSNR and SSIM of the luma.
-        measures (Sequence[str], optional): What to measure instead of the protocol's
-            choice, see :class:`Measures`.
-        motion (dict, optional): Config of the flow estimator that sorts frames by their
-            motion; None leaves that out. The paper takes RAFT.
+        measures (Sequence[str], optional): Measures to take instead of the protocol's;
+            see :class:`Measures`.
+        motion (dict, optional): Config of the flow estimator that sorts frames by
+            motion; None omits this. The paper uses RAFT.
         lpips_net (str): See :class:`LPIPS`.
-        gt_key (str): The target in the data samples.
+        gt_key (str): Key of the target in the data samples.
         collect_device (str): See MMEngine's ``BaseMetric``.
         prefix (str, optional): See MMEngine's ``BaseMetric``.
 
@@ -48,7 +48,7 @@ class VSRDBMetric(BaseMetric):
         ValueError: If the protocol or a measure is unknown.
     """
 
-    # What MMagic's loops sort metrics by: one pass over the test set.
+    # MMagic's loops group metrics by these: one pass over the test set.
     SAMPLER_MODE = 'normal'
     sample_model = 'orig'
 
@@ -74,16 +74,16 @@ class VSRDBMetric(BaseMetric):
             lpips_net,
             'cuda' if torch.cuda.is_available() else 'cpu',
         )
-        # The frames to measure, by clip, by name: their places.
+        # Places of the frames to measure, by clip, then by name.
         self._clips: dict[str, dict[str, int]] = {}
         self._measured: dict[str, ClipMeasurement] = {}
 
     def prepare(self, module: nn.Module, dataloader: DataLoader) -> None:
-        """Learn from the data set which frames there are.
+        """List the frames of the dataset.
 
         Raises:
-            ValueError: If it leaves out frames that the protocol measures, or has two
-                of one key.
+            ValueError: If it lacks frames that the protocol measures, or has two
+                samples of one key.
         """
         found = _find_frames(dataloader.dataset)
         self._clips = {}
@@ -93,29 +93,29 @@ class VSRDBMetric(BaseMetric):
             missing = sorted(places.keys() - centres)
             if missing:
                 raise ValueError(
-                    f'Protocol {self.protocol.name} measures {len(places)} of the '
-                    f'{len(frames)} frames of clip {clip}, but the data set gives no '
-                    f'sample for {len(missing)} of them, the first is {missing[0]}. '
-                    "Set border='replicate' in the data set."
+                    f'protocol {self.protocol.name} measures {len(places)} of the '
+                    f'{len(frames)} frames of clip {clip}, but the dataset gives no '
+                    f'sample for {len(missing)} of them, the first is {missing[0]}; '
+                    "set border='replicate' in the dataset"
                 )
             if not places:
                 raise ValueError(
-                    f'Protocol {self.protocol.name} measures none of the {len(frames)} '
-                    f'frames of clip {clip}. Leave it out of the annotation file.'
+                    f'protocol {self.protocol.name} measures none of the {len(frames)} '
+                    f'frames of clip {clip}; remove it from the annotation file'
                 )
             self._clips[clip] = places
 
     def get_metric_sampler(
         self, model: nn.Module, dataloader: DataLoader, metrics: list
     ) -> DataLoader:
-        """Take the samples of the data set, see MMagic's ``Evaluator``."""
+        """Use the loader of the dataset; see MMagic's ``Evaluator``."""
         return dataloader
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Measure the frames of a batch.
 
         Raises:
-            ValueError: If a prediction is no frame of its target's size, or holds
+            ValueError: If a prediction is not a frame of its target's size, or holds
                 values that are not finite.
         """
         for sample in data_samples:
@@ -138,23 +138,23 @@ class VSRDBMetric(BaseMetric):
                 measured.finish()
 
     def evaluate(self, size: int | None = None) -> dict:
-        """Bring the processes together, see :meth:`compute_metrics`.
+        """Combine the processes; see :meth:`compute_metrics`.
 
         Args:
-            size (int, optional): Not used; frames that came twice count once.
+            size (int, optional): Not used; repeated frames count once.
         """
         self.results = [self._measured]
         self._measured = {}
         return super().evaluate(get_world_size())
 
     def compute_metrics(self, results: list[dict[str, ClipMeasurement]]) -> dict:
-        """Make the report.
+        """Build the report.
 
         Args:
             results (list[dict[str, ClipMeasurement]]): By process, by clip.
 
         Returns:
-            dict: Means over the frames of all clips by the measures' names.
+            dict: Means over the frames of all clips, by measure.
 
         Raises:
             ValueError: If frames are missing.
@@ -172,7 +172,7 @@ class VSRDBMetric(BaseMetric):
             if missing:
                 raise ValueError(
                     f'{len(missing)} of the {len(places)} frames of clip {clip} were '
-                    f'not tested, the first is {missing[0]}.'
+                    f'not tested, the first is {missing[0]}'
                 )
             frames[clip] = values
         motion = self.motion['type'] if self.motion else None
@@ -184,18 +184,6 @@ class VSRDBMetric(BaseMetric):
         return {name: overall[name] for name in self._measures.names}
 
 
-@METRICS.register_module(name='tOF')
-class TOF(VSRDBMetric):
-    """Temporal consistency alone: :class:`VSRDBMetric` with the measure tOF.
-
-    Args:
-        **kwargs: Those of :class:`VSRDBMetric` but ``measures``.
-    """
-
-    def __init__(self, **kwargs) -> None:
-        super().__init__(measures=['tOF'], **kwargs)
-
-
 def _find_frames(dataset) -> dict[str, tuple[set[str], set[str]]]:
     """Names of the centre frames and of all frames in the windows, by clip."""
     clips = {}
@@ -205,8 +193,8 @@ def _find_frames(dataset) -> dict[str, tuple[set[str], set[str]]]:
         centres, frames = clips.setdefault(clip, (set(), set()))
         if centre in centres:
             raise ValueError(
-                f'The data set has two samples of the key {info["key"]}. Test sets '
-                'with clips of the same names apart, each with its own evaluator.'
+                f'the dataset has two samples with the key {info["key"]}; test sets '
+                'with clips of the same names need separate evaluators'
             )
         centres.add(centre)
         frames.update(
@@ -216,13 +204,13 @@ def _find_frames(dataset) -> dict[str, tuple[set[str], set[str]]]:
 
 
 def _to_image(key: str, image: Tensor) -> np.ndarray:
-    """Turn BGR (3, H, W) in [0, 255], as MMagic has it, into uint8 RGB (H, W, 3)."""
+    """Convert MMagic's BGR (3, H, W) in [0, 255] to uint8 RGB (H, W, 3)."""
     if image.ndim != 3 or image.shape[0] != 3:
         raise ValueError(
-            f'{key} must be one frame (3, H, W), got {tuple(image.shape)}; the data '
-            'set gives one with num_output_frames=1.'
+            f'{key} must be one frame (3, H, W), got {tuple(image.shape)}; set '
+            'num_output_frames=1 in the dataset'
         )
     if not torch.isfinite(image).all():
-        raise ValueError(f'{key} holds values that are NaN or infinite.')
+        raise ValueError(f'{key} holds values that are NaN or infinite')
     image = image.float().clamp(0, 255).round().byte().flip(0)
     return image.permute(1, 2, 0).contiguous().cpu().numpy()

@@ -1,4 +1,4 @@
-"""Which frames and pixels are measured, and what on them."""
+"""Protocols: which frames and pixels are measured, and how."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,15 +6,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Protocol:
-    """A way to measure.
+    """A protocol of measuring.
 
     Images are rounded to uint8, and means are taken over the frames of all clips.
 
     Attributes:
         name (str): Name of the protocol.
-        border (int): Pixels left out at each side by PSNR and SSIM.
-        skipped (int): Frames left out at each end of a clip.
-        measures (tuple[str]): What is measured unless told.
+        border (int): Pixels that PSNR and SSIM ignore on each side.
+        skipped (int): Frames ignored at each end of a clip.
+        measures (tuple[str]): Measures taken by default.
     """
 
     name: str
@@ -23,24 +23,24 @@ class Protocol:
     measures: tuple[str, ...]
 
     def select(self, frames: Sequence) -> Sequence:
-        """Take the frames of a clip that count."""
+        """Select the frames of a clip that are measured."""
         return frames[self.skipped : len(frames) - self.skipped]
 
     def describe(self) -> str:
-        """Say in one line how is measured."""
+        """One-line description."""
         frames = 'all frames'
         if self.skipped:
             frames = f'all frames but {self.skipped} at each end of a clip'
         return (
-            f'protocol {self.name}: uint8, {frames}, a border of {self.border} pixels '
-            'left out by PSNR and SSIM, means over the frames of all clips'
+            f'protocol {self.name}: uint8, {frames}, PSNR and SSIM without a border of '
+            f'{self.border} pixels, means over the frames of all clips'
         )
 
 
 PROTOCOLS = {
     protocol.name: protocol
     for protocol in (
-        # Section 4 of the paper and the authors' evaluation: 98 of 100 frames on REDS4.
+        # Section 4 of the paper and the authors' code: 98 of 100 frames on REDS4.
         Protocol('published', border=4, skipped=1, measures=('PSNR', 'SSIM', 'tOF')),
         Protocol(
             'full',
@@ -53,11 +53,11 @@ PROTOCOLS = {
 
 
 def get_protocol(name: str) -> Protocol:
-    """Look a protocol up.
+    """Look up a protocol by name.
 
     Raises:
-        ValueError: If there is none of the name.
+        ValueError: If there is no such protocol.
     """
     if name not in PROTOCOLS:
-        raise ValueError(f'protocol must be one of {[*PROTOCOLS]}, got {name!r}.')
+        raise ValueError(f'protocol must be one of {[*PROTOCOLS]}, got {name!r}')
     return PROTOCOLS[name]

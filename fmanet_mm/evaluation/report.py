@@ -1,4 +1,4 @@
-"""Tables of what was measured."""
+"""Tables of measured values."""
 
 import json
 import os
@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from .measures import FRAME_MEASURES, PAIR_MEASURES
+from ..utils.files import atomic_write
 from .protocol import Protocol
 
-# Bounds of the bins by motion, in pixels.
 MOTION_BINS = ((0, 20), (20, 40), (40, float('inf')))
+"""Bounds of the bins by motion, in pixels."""
+
 _DIGITS = {'PSNR': 2, 'PSNR-Y': 2, 'tOF': 3}
 
 Frames = Iterable[dict[str, float]]
@@ -20,16 +21,16 @@ Frames = Iterable[dict[str, float]]
 
 @dataclass
 class Report:
-    """Values of all frames, and their means over clips, bins of motion, and all.
+    """Values of all frames, and means by clip, by motion and overall.
 
     Attributes:
-        name (str): What was measured: the method or the config.
-        protocol (Protocol): How.
-        measures (tuple[str]): What is in the tables, in order.
+        name (str): Name of the method or config.
+        protocol (Protocol): The protocol used.
+        measures (tuple[str]): Columns of the tables, in order.
         frames (dict[str, dict[str, dict[str, float]]]): Values by clip, by the frame's
-            name, by measure. ``tOF`` and ``motion`` of a frame belong to the pair of
-            it and the one before, so a clip's first frame has none.
-        motion (str, optional): How motion was measured; None if it was not.
+            name, by measure. ``tOF`` and ``motion`` of a frame belong to the pair with
+            the previous frame, so the first frame of a clip has none.
+        motion (str, optional): Estimator of motion; None if motion was not measured.
         parameters (int, optional): Number of parameters that inference uses.
     """
 
@@ -47,13 +48,13 @@ class Report:
         )
 
     def by_clip(self) -> dict[str, dict[str, float]]:
-        """Means by clip, see :meth:`overall`."""
+        """Means by clip; see :meth:`overall`."""
         return {name: self._mean(clip.values()) for name, clip in self.frames.items()}
 
     def by_motion(self) -> dict[str, dict[str, float]]:
         """Means by motion of the frame, see :meth:`overall`; empty if not measured.
 
-        A clip's first frame counts as moving as its second.
+        The first frame of a clip is given the motion of the second.
         """
         if self.motion is None:
             return {}
@@ -70,17 +71,17 @@ class Report:
         }
 
     def row(self) -> str:
-        """The row of a paper's table, in Markdown: name and overall values."""
+        """Row of the paper's table, in Markdown: name and overall values."""
         size = [] if self.parameters is None else [f'{self.parameters / 1e6:.2f}']
         return _row(self.name, *size, *self._cells(self.overall()))
 
     def header(self) -> str:
-        """The header that belongs to :meth:`row`."""
+        """Header for :meth:`row`."""
         size = [] if self.parameters is None else ['parameters (M)']
         return _header('method', *size, *self.measures)
 
     def table(self) -> str:
-        """All means in Markdown, with the protocol and the counts."""
+        """All means in Markdown, with protocol and counts."""
         overall = self.overall()
         lines = [
             f'{self.name}, {self.protocol.describe()}.',
@@ -95,7 +96,7 @@ class Report:
             lines += [
                 '',
                 f'By motion, mean absolute flow ({self.motion}) in pixels between '
-                'consecutive true frames:',
+                'consecutive targets:',
                 '',
                 _header('motion', 'frames', *self.measures),
             ]
@@ -103,7 +104,7 @@ class Report:
         return '\n'.join(lines) + '\n'
 
     def to_dict(self) -> dict:
-        """Everything, for JSON; None stands for what is not finite."""
+        """All values, for JSON; None in place of values that are not finite."""
         return _finite(
             dict(
                 name=self.name,
@@ -122,8 +123,8 @@ class Report:
         """Write ``<stem>.json`` and the tables as ``<stem>.md``.
 
         Args:
-            folder (str | PathLike): Where to; made if need be.
-            stem (str): Name of the files.
+            folder (str | PathLike): Folder of the files; created if missing.
+            stem (str): Name of the files without suffix.
 
         Returns:
             list[Path]: The files.
@@ -132,13 +133,11 @@ class Report:
             '.json': json.dumps(self.to_dict(), indent=1, allow_nan=False) + '\n',
             '.md': f'{self.table()}\n{self.header()}\n{self.row()}\n',
         }
-        Path(folder).mkdir(parents=True, exist_ok=True)
         paths = []
         for suffix, text in texts.items():
             path = Path(folder, f'{stem}{suffix}')
-            unfinished = path.with_name(f'.unfinished_{path.name}')
-            unfinished.write_text(text)
-            os.replace(unfinished, path)
+            with atomic_write(path) as draft:
+                draft.write_text(text, encoding='utf-8')
             paths.append(path)
         return paths
 
@@ -160,12 +159,6 @@ class Report:
 
     def _table_row(self, name: str, mean: dict[str, float]) -> str:
         return _row(name, str(mean['frames']), *self._cells(mean))
-
-
-def sort_measures(names: Iterable[str]) -> tuple[str, ...]:
-    """Bring measures into the order of the tables."""
-    names = set(names)
-    return tuple(name for name in FRAME_MEASURES + PAIR_MEASURES if name in names)
 
 
 def _with_motion(frames: list[dict]) -> list[tuple[dict, float]]:

@@ -1,4 +1,8 @@
-"""Optical flow: estimators behind one interface, flow files and their making."""
+"""Optical flow: estimators behind one interface, and flow files."""
+
+from ..compat import prepare_openmmlab
+
+prepare_openmmlab()
 
 from .base import FlowEstimator
 from .dis import DISFlowEstimator

@@ -10,13 +10,13 @@ from torch import Tensor
 
 
 class FlowEstimator(BaseModule, metaclass=ABCMeta):
-    """Estimates optical flow; a tool for making targets, itself never trained.
+    """Estimator of optical flow, which supplies targets and is never trained.
 
     Subclasses implement :meth:`estimate`.
     """
 
     def train(self, mode: bool = True) -> 'FlowEstimator':
-        """Stay in evaluation mode, also inside a model that is being trained."""
+        """Stay in evaluation mode, even inside a model in training."""
         return super().train(False)
 
     @torch.no_grad()
@@ -39,19 +39,19 @@ class FlowEstimator(BaseModule, metaclass=ABCMeta):
         if source.shape != target.shape or source.ndim != 4 or source.shape[1] != 3:
             raise ValueError(
                 'source and target must both have shape (N, 3, H, W), got '
-                f'{tuple(source.shape)} and {tuple(target.shape)}.'
+                f'{tuple(source.shape)} and {tuple(target.shape)}'
             )
         if not (source.is_floating_point() and target.is_floating_point()):
             raise ValueError(
                 'source and target must be floats in [0, 1], got '
-                f'{source.dtype} and {target.dtype}.'
+                f'{source.dtype} and {target.dtype}'
             )
         return self.estimate(source.float(), target.float())
 
     def estimate_arrays(
         self, sources: Sequence[np.ndarray], targets: Sequence[np.ndarray]
     ) -> np.ndarray:
-        """Estimate the flow between frames as they come from image files.
+        """Estimate the flow between frames as read from image files.
 
         Args:
             sources (Sequence[np.ndarray]): N uint8 RGB frames of shape (H, W, 3).
@@ -69,4 +69,4 @@ class FlowEstimator(BaseModule, metaclass=ABCMeta):
 
     @abstractmethod
     def estimate(self, source: Tensor, target: Tensor) -> Tensor:
-        """Estimate the flow of checked float32 input, see :meth:`forward`."""
+        """Estimate the flow of checked float32 input; see :meth:`forward`."""

@@ -9,24 +9,24 @@ import torch
 from torch import Tensor
 
 from ..utils.checkpoint import load_checkpoint_file
+from ..utils.files import atomic_write
 
 
 def load_checkpoint(checkpoint: str | os.PathLike) -> tuple[dict[str, Tensor], dict]:
-    """Load a checkpoint of plain tensors onto the CPU.
+    """Load a checkpoint of tensors onto the CPU; nothing in it is executed.
 
     Args:
-        checkpoint (str | PathLike): A file, or an http(s) address. What an address
-            holds is kept in torch's hub folder and downloaded once.
+        checkpoint (str | PathLike): A file, or an http(s) address, which is downloaded
+            once and kept in torch's hub folder.
 
     Returns:
-        tuple[dict[str, Tensor], dict]: The ``state_dict`` of the file, or the whole
-        file if it has no such entry, and its ``meta``, empty if there is none.
+        tuple[dict[str, Tensor], dict]: The ``state_dict`` of the file, or its complete
+        content if it has no such entry, and its ``meta``, empty if there is none.
 
     Raises:
         FileNotFoundError: If there is no such file.
         RuntimeError: If the download fails.
-        ValueError: If the file is no checkpoint, or more than tensors is needed to
-            read it.
+        ValueError: If the file is not a checkpoint, or holds more than tensors.
     """
     if str(checkpoint).startswith(('http://', 'https://')):
         path = _download(checkpoint)
@@ -39,14 +39,14 @@ def load_checkpoint(checkpoint: str | os.PathLike) -> tuple[dict[str, Tensor], d
 def _download(address: str) -> Path:
     path = Path(torch.hub.get_dir(), 'checkpoints', Path(urlparse(address).path).name)
     if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            torch.hub.download_url_to_file(address, str(path))
+            with atomic_write(path) as draft:
+                torch.hub.download_url_to_file(address, str(draft))
         except (URLError, OSError) as error:
             raise RuntimeError(
-                f'RAFT weights could not be downloaded from {address} ({error}). '
-                f'Download the file by hand and put it at {path}, or give its path '
+                f'RAFT weights could not be downloaded from {address} ({error}); '
+                f'download the file by hand and put it at {path}, or give its path '
                 "as the estimator's `checkpoint` (--raft-checkpoint on the command "
-                'line). Without any weights, use DISFlowEstimator (--method dis).'
+                'line); DISFlowEstimator (--method dis) needs no weights'
             ) from error
     return path

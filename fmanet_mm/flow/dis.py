@@ -1,4 +1,4 @@
-"""OpenCV DIS flow, for machines without RAFT weights."""
+"""OpenCV's DIS flow, which needs no weights."""
 
 import cv2
 import numpy as np
@@ -24,17 +24,17 @@ class DISFlowEstimator(FlowEstimator):
             most accurate.
 
     Raises:
-        ValueError: If the preset is another one.
+        ValueError: If the preset is not one of these.
     """
 
     def __init__(self, preset: str = 'medium') -> None:
         super().__init__()
         if preset not in PRESETS:
-            raise ValueError(f'preset must be one of {[*PRESETS]}, got {preset!r}.')
+            raise ValueError(f'preset must be one of {[*PRESETS]}, got {preset!r}')
         self.preset = preset
 
     def estimate(self, source: Tensor, target: Tensor) -> Tensor:
-        """Estimate pair by pair, see :meth:`FlowEstimator.forward`.
+        """Estimate pair by pair; see :meth:`FlowEstimator.forward`.
 
         Raises:
             ValueError: If the frames are too small for DIS.
@@ -50,8 +50,8 @@ class DISFlowEstimator(FlowEstimator):
         except cv2.error as error:
             height, width = source.shape[-2:]
             raise ValueError(
-                f'OpenCV DIS cannot work on frames of {width} x {height} px '
-                f'(12 x 12 are enough): {error}'
+                f'OpenCV DIS does not support frames of {width} x {height} px; use '
+                f'at least 12 x 12 ({error})'
             ) from error
         flow = torch.from_numpy(np.stack(flows)).permute(0, 3, 1, 2)
         return flow.contiguous().to(source.device)

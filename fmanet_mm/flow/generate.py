@@ -1,4 +1,4 @@
-"""Making the flow files of a VSRDB set."""
+"""Generation of the flow files of a VSRDB set."""
 
 import json
 import os
@@ -6,20 +6,25 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 from mmagic.registry import MODELS
 from mmengine.utils import ProgressBar
 
 from ..utils.annotation import read_annotation
+from ..utils.clips import list_clips, list_frames
+from ..utils.files import atomic_write
+from ..video.images import read_image
 from .io import flow_filename, load_flow, save_flow
 
-# Says in the flow folder how its files were made, so that runs are not mixed.
 INFO_FILE = 'flow_info.json'
+"""File in the flow folder that records how its files were made.
+
+It prevents mixing flow of different settings.
+"""
 
 
 class FlowPair(NamedTuple):
-    """A flow to estimate and the file it goes to."""
+    """A flow to estimate and its file."""
 
     source: Path
     target: Path
@@ -39,20 +44,20 @@ def generate_flow(
     """Write the flow from every frame to its neighbours in a window.
 
     The flow from frame i to frame j goes to ``<out>/<clip>/<i>_<j>.npy``, for all
-    j != i with \\|i - j\\| <= ``num_frames`` // 2 inside the clip. Sound files that are
-    there already are kept; broken ones and those of another size are made anew.
+    j != i with \\|i - j\\| <= ``num_frames`` // 2 inside the clip. Intact existing
+    files are kept; damaged files and those of another size are re-created.
 
     Args:
         sharp_lr (str | PathLike): Folder with a folder of sharp low-resolution PNG
             frames, numbered without gaps, for every clip.
         out (str | PathLike): Folder of the flow files.
-        estimator (dict): Config of a :class:`FlowEstimator`. Built only if there is
-            anything to do.
+        estimator (dict): Config of a :class:`FlowEstimator`, built only if there is
+            work to do.
         num_frames (int): Window length T, odd.
         dtype (str): ``'float16'`` or ``'float32'``.
         batch_size (int): Number of pairs estimated at once.
         device (str): Device of the estimator.
-        ann_file (str | PathLike, optional): The clips to treat, see
+        ann_file (str | PathLike, optional): The clips to process; see
             :func:`fmanet_mm.utils.annotation.read_annotation`. By default all.
 
     Returns:
@@ -65,11 +70,11 @@ def generate_flow(
             folders, or ``out`` holds flow that was made in another way.
     """
     if num_frames < 3 or num_frames % 2 == 0:
-        raise ValueError(f'num_frames must be odd and at least 3, got {num_frames}.')
+        raise ValueError(f'num_frames must be odd and at least 3, got {num_frames}')
     if batch_size < 1:
-        raise ValueError(f'batch_size must be at least 1, got {batch_size}.')
+        raise ValueError(f'batch_size must be at least 1, got {batch_size}')
     if dtype not in ('float16', 'float32'):
-        raise ValueError(f'dtype must be float16 or float32, got {dtype!r}.')
+        raise ValueError(f'dtype must be float16 or float32, got {dtype!r}')
     clips = find_clips(Path(sharp_lr), ann_file)
     info = _describe(estimator, dtype)
     _check_info(Path(out, INFO_FILE), info)
@@ -83,10 +88,11 @@ def generate_flow(
         return 0
 
     net = MODELS.build(estimator).to(device)
-    _write_info(Path(out, INFO_FILE), info)
+    with atomic_write(Path(out, INFO_FILE)) as draft:
+        draft.write_text(info)
     progress = ProgressBar(number)
     for pairs in pending.values():
-        read = lru_cache(maxsize=num_frames)(read_frame)
+        read = lru_cache(maxsize=num_frames)(read_image)
         for start in range(0, len(pairs), batch_size):
             batch = pairs[start : start + batch_size]
             sources = [read(pair.source) for pair in batch]
@@ -116,10 +122,11 @@ def find_clips(
         ValueError: If the annotation is malformed or contradicts the folders.
     """
     if not root.is_dir():
-        raise FileNotFoundError(f'There is no folder of sharp LR frames {root}.')
+        raise FileNotFoundError(
+            f'there is no folder of sharp LR frames {root}; check the path'
+        )
     if ann_file is None:
-        names = sorted(folder.name for folder in root.iterdir() if folder.is_dir())
-        clips = {name: _find_frames(root / name) for name in names}
+        clips = {name: _find_frames(root / name) for name in list_clips(root)}
     else:
         clips = {}
         for name, length in read_annotation(ann_file).items():
@@ -127,10 +134,10 @@ def find_clips(
             if length not in (None, len(clips[name])):
                 raise ValueError(
                     f'{root / name} holds {len(clips[name])} frames, but {ann_file} '
-                    f'says {length}.'
+                    f'says {length}'
                 )
     if not clips:
-        raise FileNotFoundError(f'There are no clips in {ann_file or root}.')
+        raise FileNotFoundError(f'there are no clips in {ann_file or root}')
     return clips
 
 
@@ -154,35 +161,23 @@ def find_pairs(frames: list[Path], out: Path, num_frames: int) -> list[FlowPair]
     ]
 
 
-def read_frame(path: Path) -> np.ndarray:
-    """Read a frame as uint8 RGB of shape (H, W, 3).
-
-    Raises:
-        ValueError: If the file is no readable image.
-    """
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise ValueError(f'Frame {path} cannot be read as an image.')
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-
-
 def _find_frames(folder: Path) -> list[Path]:
-    frames = sorted(folder.glob('*.png'))
+    frames = [folder / name for name in list_frames(folder)]
     if not frames:
-        raise FileNotFoundError(f'There are no PNG frames in {folder}.')
+        raise FileNotFoundError(f'there are no PNG frames in {folder}')
     for frame in frames:
         if not frame.stem.isdigit():
-            raise ValueError(f'Frame {frame} must be named by its number.')
+            raise ValueError(f'frame {frame} must be named by its number')
     first = int(frames[0].stem)
     for number, frame in enumerate(frames, start=first):
         if int(frame.stem) != number:
             missing = f'{number:0{len(frame.stem)}d}.png'
-            raise FileNotFoundError(f'Frame {folder / missing} is missing.')
+            raise FileNotFoundError(f'frame {folder / missing} is missing')
     return frames
 
 
 def _describe(estimator: dict, dtype: str) -> str:
-    """Say how flow files are made; where the checkpoint lies does not matter."""
+    """Describe how flow files are made; the checkpoint only by its file name."""
     estimator = dict(estimator)
     if 'checkpoint' in estimator:
         estimator['checkpoint'] = Path(estimator['checkpoint']).name
@@ -190,24 +185,17 @@ def _describe(estimator: dict, dtype: str) -> str:
 
 
 def _check_info(path: Path, info: str) -> None:
-    """Refuse to add to flow files that were made in another way."""
+    """Raise if the folder holds flow files made in another way."""
     if path.is_file() and path.read_text() != info:
         raise ValueError(
-            f'{path.parent} holds flow made with {path.read_text()}, now {info} is '
-            'asked for. Choose another folder, or delete this one.'
+            f'{path.parent} holds flow made with {path.read_text()}, but {info} is '
+            'requested; choose another folder, or delete this one'
         )
 
 
-def _write_info(path: Path, info: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    temporary.write_text(info)
-    os.replace(temporary, path)
-
-
 def _find_pending(frames: list[Path], out: Path, num_frames: int) -> list[FlowPair]:
-    """List the pairs of a clip whose flow file is missing or unsound."""
-    shape = read_frame(frames[0]).shape[:2]
+    """List the pairs of a clip whose flow file is missing or damaged."""
+    shape = read_image(frames[0]).shape[:2]
     pending = []
     for pair in find_pairs(frames, out, num_frames):
         try:
@@ -225,6 +213,6 @@ def _check_sizes(
     for path, frame in zip(paths, sources + targets, strict=True):
         if frame.shape != expected:
             raise ValueError(
-                f'Frame {path} has (H, W) = {frame.shape[:2]}, but {paths[0]} has '
-                f'{expected[:2]}. The frames of a clip must have one size.'
+                f'frame {path} has (H, W) = {frame.shape[:2]}, but {paths[0]} has '
+                f'{expected[:2]}; the frames of a clip must have one size'
             )

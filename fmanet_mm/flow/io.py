@@ -5,12 +5,14 @@ from pathlib import Path
 
 import numpy as np
 
+from ..utils.files import atomic_write
+
 
 def flow_filename(i_stem: str, j_stem: str) -> str:
     """Name of the file that holds the flow from frame ``i`` to frame ``j``.
 
     Args:
-        i_stem (str): File stem of the frame the flow starts from, ``'00000005'``.
+        i_stem (str): File stem of the frame where the flow starts, ``'00000005'``.
         j_stem (str): File stem of the frame the flow points to.
 
     Returns:
@@ -24,10 +26,10 @@ def save_flow(
     flow: np.ndarray,
     dtype: str | np.dtype | type = 'float16',
 ) -> None:
-    """Write a flow file; a broken-off write leaves no file under ``path``.
+    """Write a flow file, completely or not at all.
 
     Args:
-        path (str | PathLike): File to write, its folder is created.
+        path (str | PathLike): File to write; its folder is created if missing.
         flow (np.ndarray): Flow of shape (H, W, 2), x then y, in pixels.
         dtype: ``'float16'`` or ``'float32'``.
 
@@ -37,19 +39,13 @@ def save_flow(
     """
     path = Path(path)
     if np.dtype(dtype) not in (np.float16, np.float32):
-        raise ValueError(f'dtype of {path} must be float16 or float32, got {dtype!r}.')
+        raise ValueError(f'dtype of {path} must be float16 or float32, got {dtype!r}')
     with np.errstate(over='ignore'):
         flow = np.asarray(flow).astype(dtype)
     _check_flow(path, flow)
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    try:
-        with open(temporary, 'wb') as file:
-            np.save(file, flow)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with atomic_write(path) as draft, open(draft, 'wb') as file:
+        np.save(file, flow)
 
 
 def load_flow(
@@ -59,28 +55,28 @@ def load_flow(
 
     Args:
         path (str | PathLike): File written by :func:`save_flow`.
-        shape (tuple[int, int], optional): Expected (H, W), that of the frames the
-            flow belongs to. Not checked if None.
+        shape (tuple[int, int], optional): Expected (H, W), that of the frames. By
+            default not checked.
 
     Returns:
         np.ndarray: Flow of shape (H, W, 2), float32, x then y, in pixels.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is no numpy array, has another shape, or holds
+        ValueError: If the file is not a numpy array, has another shape, or holds
             values that are not finite.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(
-            f'Flow file {path} is missing. tools/generate_flow.py makes it.'
+            f'flow file {path} is missing; make it with tools/generate_flow.py'
         )
     try:
         flow = np.load(path, allow_pickle=False)
-    except Exception as error:  # Damaged headers end in any of them.
+    except Exception as error:  # Damaged headers raise any exception.
         raise ValueError(
-            f'Flow file {path} cannot be read as a numpy array ({error}). '
-            'Delete it and run tools/generate_flow.py again.'
+            f'flow file {path} cannot be read as a numpy array ({error}); '
+            'delete it and run tools/generate_flow.py again'
         ) from error
     _check_flow(path, flow, shape)
     return flow.astype(np.float32)
@@ -89,17 +85,17 @@ def load_flow(
 def _check_flow(
     path: Path, flow: np.ndarray, shape: tuple[int, int] | None = None
 ) -> None:
-    """Raise a ValueError naming ``path`` unless ``flow`` is a sound flow."""
+    """Raise a ValueError naming ``path`` unless ``flow`` is a finite flow field."""
     if not isinstance(flow, np.ndarray) or flow.ndim != 3 or flow.shape[2] != 2:
         found = getattr(flow, 'shape', type(flow).__name__)
-        raise ValueError(f'Flow {path} must have shape (H, W, 2), got {found}.')
+        raise ValueError(f'flow {path} must have shape (H, W, 2), got {found}')
     if not np.issubdtype(flow.dtype, np.floating):
-        raise ValueError(f'Flow {path} must hold floats, got {flow.dtype}.')
+        raise ValueError(f'flow {path} must hold floats, got {flow.dtype}')
     if shape is not None and flow.shape[:2] != tuple(shape):
         raise ValueError(
-            f'Flow {path} has (H, W) = {flow.shape[:2]}, but its frames have '
-            f'{tuple(shape)}. Make the flow from the same low-resolution frames.'
+            f'flow {path} has (H, W) = {flow.shape[:2]}, but its frames have '
+            f'{tuple(shape)}; make the flow from the same low-resolution frames'
         )
     bad = int(np.count_nonzero(~np.isfinite(flow)))
     if bad:
-        raise ValueError(f'Flow {path} holds {bad} values that are NaN or infinite.')
+        raise ValueError(f'flow {path} holds {bad} values that are NaN or infinite')

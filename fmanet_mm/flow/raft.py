@@ -1,4 +1,4 @@
-"""RAFT through MMFlow."""
+"""RAFT from MMFlow."""
 
 import copy
 import os
@@ -18,11 +18,11 @@ from .raft_small import RAFT_SMALL
 
 @MODELS.register_module()
 class MMFlowEstimator(FlowEstimator):
-    """RAFT of MMFlow.
+    """RAFT from MMFlow.
 
     Frames of any size are padded with black on the right and at the bottom, to a
-    multiple of 8 and to no less than the coarsest correlation level needs, and the
-    flow is cropped back.
+    multiple of 8 that is at least what the coarsest correlation level needs; the flow
+    is cropped back.
 
     Args:
         config (str | dict): ``'raft_small'``, the name of a file in MMFlow's
@@ -32,18 +32,17 @@ class MMFlowEstimator(FlowEstimator):
             Weights in Princeton's naming are converted first by
             ``tools/model_converters/convert_raft.py``.
         iters (int): Number of refinement steps.
-        channel_order (str, optional): Order in which the weights expect the
-            colours, ``'rgb'`` or ``'bgr'``. By default what the checkpoint's
-            ``meta`` says, as that of converted weights does, else what the config's
-            preprocessor does to the BGR images that MMFlow reads: MMFlow's own
-            checkpoints were trained on BGR. The frames given to the estimator are
-            RGB in any case.
+        channel_order (str, optional): Colour order that the weights expect, ``'rgb'``
+            or ``'bgr'``. By default that in the checkpoint's ``meta``, which converted
+            weights have, else that of the config's preprocessor, which follows the BGR
+            images of MMFlow: its own checkpoints were trained on BGR. The frames given
+            to the estimator are always RGB.
 
     Raises:
         FileNotFoundError: If config or checkpoint do not exist.
         RuntimeError: If the checkpoint cannot be downloaded.
-        ValueError: If the config is no RAFT or the checkpoint does not fit it, or
-            if another argument is out of range.
+        ValueError: If the config is not a RAFT, the checkpoint does not fit it, or
+            another argument is out of range.
     """
 
     def __init__(
@@ -55,10 +54,10 @@ class MMFlowEstimator(FlowEstimator):
     ) -> None:
         super().__init__()
         if iters < 1:
-            raise ValueError(f'iters must be at least 1, got {iters}.')
+            raise ValueError(f'iters must be at least 1, got {iters}')
         if channel_order not in (None, 'rgb', 'bgr'):
             raise ValueError(
-                f"channel_order must be 'rgb' or 'bgr', got {channel_order!r}."
+                f"channel_order must be 'rgb' or 'bgr', got {channel_order!r}"
             )
         self.net = build_raft(config)
         self.net.decoder.iters = iters
@@ -69,14 +68,14 @@ class MMFlowEstimator(FlowEstimator):
         self.eval()
 
     def estimate(self, source: Tensor, target: Tensor) -> Tensor:
-        """Estimate a batch at once, see :meth:`FlowEstimator.forward`."""
+        """Estimate a batch at once; see :meth:`FlowEstimator.forward`."""
         height, width = source.shape[-2:]
         pair = torch.cat([self._preprocess(source), self._preprocess(target)], dim=1)
         flow = self.net(pair, mode='tensor')[-1]
         return flow[..., :height, :width].contiguous()
 
     def _preprocess(self, frames: Tensor) -> Tensor:
-        """Turn RGB in [0, 1] into what the net was trained on, and pad."""
+        """Convert RGB in [0, 1] to the colours the net was trained on, and pad."""
         height, width = frames.shape[-2:]
         smallest = 8 * 2 ** (self.net.num_levels - 1)
         padding = [max(-(-size // 8) * 8, smallest) - size for size in (width, height)]
@@ -98,16 +97,16 @@ def build_raft(config: str | dict) -> torch.nn.Module:
 
     Raises:
         FileNotFoundError: If there is no such config.
-        ValueError: If the config is of another model.
+        ValueError: If the config is that of another model.
     """
     mmflow = import_mmflow()
     model = _find_model_config(config, Path(mmflow.__file__).parent / '.mim/configs')
     if model.get('type') != 'RAFT' or 'mean' not in model.get('data_preprocessor', {}):
         raise ValueError(
             "config must hold an MMFlow model with type='RAFT' and a "
-            f'data_preprocessor with mean and std, got {config}.'
+            f'data_preprocessor with mean and std, got {config}'
         )
-    # The scope lets MMFlow find its own parts while 'mmagic' is the default scope.
+    # MMFlow finds its own modules although 'mmagic' is the default scope.
     return MODELS.build({**model, '_scope_': 'mmflow'})
 
 
@@ -122,22 +121,22 @@ def _find_model_config(config: str | dict, mmflow_configs: Path) -> dict:
     known = sorted(os.listdir(mmflow_configs / 'raft'))
     raise FileNotFoundError(
         f"RAFT config {config!r} is neither 'raft_small' nor a file, nor one of "
-        f"MMFlow's: {['raft/' + name for name in known if name.endswith('.py')]}."
+        f"MMFlow's: {['raft/' + name for name in known if name.endswith('.py')]}"
     )
 
 
 def _load_strictly(net: torch.nn.Module, checkpoint: str) -> dict:
-    """Load all weights and return the checkpoint's meta data."""
+    """Load all weights and return the ``meta`` of the checkpoint."""
     state_dict, meta = load_checkpoint(checkpoint)
     if any('update_block.' in name for name in state_dict):
         raise ValueError(
-            f'{checkpoint} has the names of the Princeton RAFT. Convert it with '
-            'tools/model_converters/convert_raft.py and give the new file.'
+            f'{checkpoint} has the names of the Princeton RAFT; convert it with '
+            'tools/model_converters/convert_raft.py and give the new file'
         )
     try:
         net.load_state_dict(state_dict)
     except RuntimeError as error:
         raise ValueError(
-            f'Checkpoint {checkpoint} does not fit the RAFT config: {error}'
+            f'checkpoint {checkpoint} does not fit the RAFT config: {error}'
         ) from error
     return meta

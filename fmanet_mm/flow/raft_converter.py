@@ -8,11 +8,11 @@ from torch import Tensor
 from ..utils.weights import check_weights
 from .raft import build_raft
 
-# MMFlow configs with the two published architectures.
 ARCHITECTURES = {
     'small': 'raft_small',
     'basic': 'raft/raft_8xb2_100k_mixed-368x768.py',
 }
+"""MMFlow configs of the two published architectures."""
 
 _ENCODERS = [
     (r'^fnet\.', 'encoder.'),
@@ -41,7 +41,7 @@ _DECODER = {
 def convert_raft(state_dict: dict[str, Tensor], architecture: str) -> dict[str, Tensor]:
     """Rename the weights of a Princeton RAFT to those of MMFlow's RAFT.
 
-    The weights keep expecting RGB images.
+    The weights still expect RGB images.
 
     Args:
         state_dict (dict[str, Tensor]): Weights, with or without the prefix
@@ -52,19 +52,21 @@ def convert_raft(state_dict: dict[str, Tensor], architecture: str) -> dict[str, 
         dict[str, Tensor]: Weights of ``build_raft(ARCHITECTURES[architecture])``.
 
     Raises:
-        ValueError: If a weight is no tensor, left over, missing, given twice with
+        ValueError: If a weight is not a tensor, left over, missing, given twice with
             different values, or of another shape.
     """
     if architecture not in ARCHITECTURES:
         raise ValueError(
-            f'architecture must be one of {[*ARCHITECTURES]}, got {architecture!r}.'
+            f'architecture must be one of {[*ARCHITECTURES]}, got {architecture!r}'
         )
-    check_weights(state_dict, f'The file with the weights of RAFT {architecture}')
+    check_weights(state_dict, f'the file with the weights of RAFT {architecture}')
     converted = {}
     for name, value in state_dict.items():
         new_name = _rename(name.removeprefix('module.'), architecture)
         if new_name in converted and not torch.equal(converted[new_name], value):
-            raise ValueError(f'Two different weights for {new_name}, one is {name}.')
+            raise ValueError(
+                f'there are two different weights for {new_name}, one is {name}'
+            )
         converted[new_name] = value
 
     expected = {
@@ -79,10 +81,10 @@ def convert_raft(state_dict: dict[str, Tensor], architecture: str) -> dict[str, 
             if found[name] != expected[name]
         }
         raise ValueError(
-            f'These are not the weights of RAFT {architecture}. '
-            f'Left over: {sorted(found.keys() - expected.keys())}. '
-            f'Missing: {sorted(expected.keys() - found.keys())}. '
-            f'Of wrong shape: {wrong}.'
+            f'these are not the weights of RAFT {architecture}; '
+            f'left over: {sorted(found.keys() - expected.keys())}; '
+            f'missing: {sorted(expected.keys() - found.keys())}; '
+            f'of wrong shape: {wrong}'
         )
     return converted
 
@@ -92,7 +94,7 @@ def _rename(name: str, architecture: str) -> str:
         layer, _, kind = name.removeprefix('update_block.').rpartition('.')
         return f'decoder.{_DECODER.get(layer, layer)}.{kind}'
     if architecture == 'basic':
-        # A block with a shortcut lists the norm of its shortcut twice.
+        # A block with a shortcut lists the norm of the shortcut twice.
         name = re.sub(r'(layer\d\.\d)\.norm3\.', r'\1.downsample.1.', name)
     for pattern, replacement in _ENCODERS:
         name = re.sub(pattern, replacement, name)

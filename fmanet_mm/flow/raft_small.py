@@ -1,4 +1,4 @@
-"""RAFT-small as an MMFlow model, after its reference implementation."""
+"""RAFT-small as an MMFlow model, equal to its reference implementation."""
 
 from mmagic.registry import MODELS
 from torch import nn
@@ -6,7 +6,7 @@ from torch import nn
 
 @MODELS.register_module()
 class IdentityNorm(nn.Identity):
-    """Stands where MMFlow insists on a norm layer and RAFT-small has none."""
+    """Placeholder where MMFlow needs a norm layer and RAFT-small has none."""
 
     _abbr_ = 'identity'
 
@@ -15,11 +15,11 @@ class IdentityNorm(nn.Identity):
 class ReLUPlugin(nn.ReLU):
     """A ReLU that MMCV can build as a plugin.
 
-    RAFT-small rectifies the last convolution of a bottleneck before the residual is
-    added, MMFlow's ``Bottleneck`` does so only afterwards.
+    RAFT-small applies ReLU to the last convolution of a bottleneck before it adds the
+    residual; MMFlow's ``Bottleneck`` does so only afterwards.
 
     Args:
-        in_channels (int): Given by MMCV, has no effect.
+        in_channels (int): Given by MMCV; not used.
     """
 
     _abbr_ = 'relu_plugin'

@@ -1,4 +1,4 @@
-"""Making the official REDS folders ready: links, checks, annotation files."""
+"""Preparation of the official REDS folders: links, checks, annotation files."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -9,11 +9,19 @@ from tqdm import tqdm
 
 from ..datasets.reds import REDS4
 from ..utils.annotation import write_annotation
+from ..utils.clips import list_entries, list_frames
 
 SPLITS = {'train': 240, 'val': 30}
+"""Numbers of clips of the official set."""
+
 CLIP_LENGTH = 100
+"""Frames of each clip."""
+
 FRAME_SIZE = (720, 1280)
+"""(H, W) of the sharp HR frames."""
+
 SCALE = 4
+"""Ratio of HR to LR size."""
 
 _PNG_END = b'IEND\xaeB`\x82'
 _SHOWN_PROBLEMS = 10
@@ -27,26 +35,26 @@ def prepare_reds(
 ) -> dict[str, Path]:
     """Check the frames of REDS and write its annotation files.
 
-    Nothing is copied. Folders as the official archives have them,
-    ``train/train_sharp``, get a link ``train_sharp`` beside them, which is where the
-    configs look.
+    Nothing is copied. Folders nested as in the official archives,
+    ``train/train_sharp``, get a link ``train_sharp`` in the root, where the configs
+    expect them.
 
     Args:
         root (str | PathLike): Folder with ``<split>_sharp``,
             ``<split>_blur_bicubic/X4`` and ``<split>_sharp_bicubic/X4``, or with these
-            inside of ``<split>``.
+            inside ``<split>``.
         splits (dict[str, int]): Number of clips by split.
         clip_length (int): Frames of each clip.
         frame_size (tuple[int, int]): (H, W) of the sharp HR frames.
 
     Returns:
-        dict[str, Path]: The annotation files: by split, of ``train`` without REDS4, and
-        ``'REDS4'`` if there is a split ``train``.
+        dict[str, Path]: The annotation files by split, that of ``train`` without REDS4;
+        also ``'REDS4'`` if there is a split ``train``.
 
     Raises:
         FileNotFoundError: If a folder is missing.
-        ValueError: If clips or frames are missing, superfluous, cut off or of another
-            size; names the first of them and tells how many there are.
+        ValueError: If clips or frames are missing, superfluous, truncated or of another
+            size; it names the first of them and their number.
     """
     root = Path(root)
     kinds = {split: _find_kinds(root, split, frame_size) for split in splits}
@@ -68,7 +76,7 @@ def prepare_reds(
         raise ValueError(
             f'{root} is not the official REDS, {len(problems)} things differ:\n  '
             + '\n  '.join(shown)
-            + '\nUnpack the archives of what is missing or damaged again.'
+            + '\nunpack the archives with missing or damaged files again'
         )
     for split in splits:
         for folder in kinds[split]:
@@ -99,8 +107,8 @@ def _find_kinds(
         folder = next(filter(Path.is_dir, places), None)
         if folder is None:
             raise FileNotFoundError(
-                f'There is neither {places[0]} nor {places[1]}. Unpack '
-                f'{name.partition("/")[0]}.zip of REDS in {root}.'
+                f'there is neither {places[0]} nor {places[1]}; unpack '
+                f'{name.partition("/")[0]}.zip of REDS in {root}'
             )
         found[folder] = expected
     return found
@@ -113,12 +121,12 @@ def _check_kind(
     size: tuple[int, int],
     progress: tqdm,
 ) -> Iterator[str]:
-    """Say what is wrong with the clips of a kind."""
+    """Yield the faults of the clips of a kind."""
     stems = [f'{number:08d}.png' for number in range(length)]
-    there = [path.name for path in folder.iterdir() if path.name[0] != '.']
+    there = [entry.name for entry in list_entries(folder)]
     yield from _compare(folder, 'clips', clips, there)
     for clip in sorted(set(clips) & set(there)):
-        there = [path.name for path in (folder / clip).glob('*.png')]
+        there = list_frames(folder / clip)
         yield from _compare(folder / clip, 'frames', stems, there)
         for name in sorted(set(stems) & set(there)):
             problem = check_png(folder / clip / name, size)
@@ -140,31 +148,31 @@ def _compare(
 
 
 def check_png(path: Path, size: tuple[int, int]) -> str | None:
-    """Look at the header and the end of a PNG, which is not decoded.
+    """Check the header and the end of a PNG without decoding it.
 
     Args:
         path (Path): The file.
-        size (tuple[int, int]): (H, W) that it shall have.
+        size (tuple[int, int]): Expected (H, W).
 
     Returns:
-        str | None: What is wrong, if anything.
+        str | None: The fault, if there is one.
     """
     try:
         with Image.open(path, formats=['PNG']) as image:
             found = image.height, image.width
     except OSError:
-        return f'{path} is no PNG'
+        return f'{path} is not a PNG'
     if found != size:
         return f'{path} has (H, W) = {found} instead of {size}'
     with open(path, 'rb') as file:
         file.seek(-len(_PNG_END), os.SEEK_END)
         if file.read() != _PNG_END:
-            return f'{path} is cut off'
+            return f'{path} is truncated'
     return None
 
 
 def _link(root: Path, split: str, folder: Path) -> None:
-    """Let ``<root>/train_sharp`` be there for ``<root>/train/train_sharp``."""
+    """Make a link ``<root>/train_sharp`` to ``<root>/train/train_sharp``."""
     first, *_ = folder.relative_to(root).parts
     if first == split:
         kind = folder.relative_to(root / split).parts[0]

@@ -1,4 +1,4 @@
-"""Making a VSRDB set from video of a high frame rate."""
+"""Building a VSRDB set from video of a high frame rate."""
 
 import json
 import os
@@ -11,33 +11,41 @@ from itertools import islice, pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 from tqdm import tqdm
 
 from ..datasets.degradation import average_frames, bicubic_downsample, crop_to_multiple
-from ..video import open_frames
+from ..utils.annotation import write_annotation
+from ..utils.clips import list_entries
+from ..utils.files import atomic_write
+from ..video.reader import open_frames
 from ..video.scenes import mark_scene_cuts
+from .png import write_png
 
-# Says in the set how it was made, so that runs are not mixed.
 INFO_FILE = 'vsrdb_info.json'
+"""File in the set that records how it was made.
+
+It prevents mixing runs of different settings.
+"""
+
 SPLITS = ('train', 'val')
-# Smaller frames leave nothing to estimate flow on or to cut patches from.
+
 MIN_LR_SIZE = 16
+"""Smallest side of LR frames; smaller ones do not suffice for flow and patches."""
 
 _UNFINISHED = '.unfinished'
 
 
 class Source(NamedTuple):
-    """A video file or a folder of frames, seen through once.
+    """A video file or a folder of frames, read once.
 
     Attributes:
-        name (str): What its clips are named after.
-        num_bytes (int): Size on disk, tells whether it is still the same.
+        name (str): Prefix of the names of its clips.
+        num_bytes (int): Size on disk, which reveals changes.
         num_frames (int): Number of frames.
         height (int): H of its frames.
         width (int): W of its frames.
-        scene_cuts (list[int]): Frames that begin another shot.
+        scene_cuts (list[int]): First frames of new shots.
     """
 
     name: str
@@ -70,25 +78,25 @@ class Clip(NamedTuple):
 
 @dataclass(frozen=True)
 class VSRDBRecipe:
-    """How the frames of a source become frames of the set.
+    """Recipe that turns frames of a source into frames of the set.
 
-    From 240 to 30 frames a second: ``VSRDBRecipe(sub_frames=7, stride=8)``, an exposure
-    of 7/8 of the frame time.
+    From 240 to 30 frames per second: ``VSRDBRecipe(sub_frames=7, stride=8)``, an
+    exposure of 7/8 of the frame time.
 
     Args:
-        sub_frames (int): Number of source frames N that a blurry frame is the average
-            of, odd; the sharp frame is the middle one.
+        sub_frames (int): Number of source frames N averaged to a blurry frame, odd;
+            the middle one is the sharp frame.
         stride (int, optional): Source frames from one frame of the set to the next. By
-            default N, an exposure of the whole frame time.
+            default N, an exposure of the full frame time.
         linear_light (bool): See :func:`average_frames`.
         scale (int): Ratio of HR to LR size, s. Frames are cropped at the centre to
             multiples of it.
-        downscale (int): Ratio by which source frames are shrunk (bicubic) before
-            anything else; makes sharp HR frames of compressed or noisy video.
+        downscale (int): Ratio by which source frames are downsampled (bicubic) first;
+            yields sharp HR frames from compressed or noisy video.
         clip_length (int): Longer parts are cut into clips of this many frames.
-        min_clip_length (int): Shorter remainders are left out.
-        held_out (float): The fraction of each source, its last part, that goes to the
-            split ``val``; if not 0, at least one clip.
+        min_clip_length (int): Shorter remainders are dropped.
+        held_out (float): Fraction of each source, its last part, that goes to the split
+            ``val``; if not 0, at least one clip.
 
     Raises:
         ValueError: If a value is out of range.
@@ -109,28 +117,28 @@ class VSRDBRecipe:
         if self.sub_frames < 3 or self.sub_frames % 2 == 0:
             raise ValueError(
                 'sub_frames must be odd, so that there is a middle frame, and at least '
-                f'3, got {self.sub_frames}.'
+                f'3, got {self.sub_frames}'
             )
         for name in ('stride', 'scale', 'downscale', 'min_clip_length'):
             value = getattr(self, name)
             if value < 1:
-                raise ValueError(f'{name} must be at least 1, got {value}.')
+                raise ValueError(f'{name} must be at least 1, got {value}')
         if self.clip_length < self.min_clip_length:
             raise ValueError(
                 'clip_length must be at least min_clip_length, got '
-                f'{self.clip_length} and {self.min_clip_length}.'
+                f'{self.clip_length} and {self.min_clip_length}'
             )
         if not 0 <= self.held_out < 1:
-            raise ValueError(f'held_out must lie in [0, 1), got {self.held_out}.')
+            raise ValueError(f'held_out must be in [0, 1), got {self.held_out}')
 
     def span(self, num_frames: int) -> int:
-        """Number of source frames that go into so many frames of one clip."""
+        """Number of source frames used for ``num_frames`` frames of one clip."""
         return (num_frames - 1) * self.stride + self.sub_frames
 
     def plan(self, source: Source) -> list[Clip]:
         """Cut a source into clips.
 
-        No clip reaches over a scene cut, and no two share a source frame.
+        No clip spans a scene cut, and no two share a source frame.
 
         Args:
             source (Source): Source to cut.
@@ -139,7 +147,7 @@ class VSRDBRecipe:
             list[Clip]: Clips in the order of their frames, those of ``val`` last.
 
         Raises:
-            ValueError: If a split would get no clip of it.
+            ValueError: If a split would get no clip of the source.
         """
         border = source.num_frames
         if self.held_out:
@@ -160,8 +168,8 @@ class VSRDBRecipe:
                     f'{len(shots)} shots, {split} gets at most {longest} in a row; the '
                     f'shortest clip ({self.min_clip_length} frames of '
                     f'{self.sub_frames} sub-frames, stride {self.stride}) takes '
-                    f'{self.span(self.min_clip_length)}. Leave it out, or use fewer '
-                    'sub-frames, a smaller stride or another held_out.'
+                    f'{self.span(self.min_clip_length)}; remove it, or use fewer '
+                    'sub-frames, a smaller stride or another held_out'
                 )
             pieces += [(split, *piece) for piece in cut]
         digits = max(3, len(str(len(pieces) - 1)))
@@ -179,7 +187,7 @@ class VSRDBRecipe:
         )
 
     def apply(self, frames: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, ...]]:
-        """Make the frames of a clip; N frames are held at a time.
+        """Make the frames of a clip; at most N source frames are kept in memory.
 
         Args:
             frames (Iterable[np.ndarray]): The clip's source frames, uint8 RGB of shape
@@ -216,26 +224,26 @@ def convert_videos(
 ) -> list[Clip]:
     """Make a VSRDB set in the layout of REDS from videos of a high frame rate.
 
-    Every source is seen through first, so that a bad one is refused before anything is
-    written, and so that scene cuts are known: no clip reaches over one. ``out`` then
+    Every source is read completely first, so that a damaged one is refused before
+    anything is written, and to find scene cuts, which no clip spans. ``out`` then
     gets, for both splits, ``<split>_sharp/<clip>``,
     ``<split>_blur_bicubic/X<s>/<clip>`` and ``<split>_sharp_bicubic/X<s>/<clip>`` with
     frames ``00000000.png`` ..., and last ``<split>.txt`` with lines
-    ``<clip> <number of frames>``. A run that was broken off goes on with the first clip
-    that is not finished when it is started again.
+    ``<clip> <number of frames>``. An interrupted run, started again, resumes with the
+    first unfinished clip.
 
     Args:
         sources (Sequence[str | PathLike]): Video files and folders of frames.
-        out (str | PathLike): Folder of the set, new or made by the same call.
-        recipe (VSRDBRecipe): How the set is made.
+        out (str | PathLike): Folder of the set, new or from an earlier, equal call.
+        recipe (VSRDBRecipe): The recipe.
 
     Returns:
         list[Clip]: All clips of the set, by name.
 
     Raises:
         FileNotFoundError: If a source does not exist.
-        ValueError: If a source is no video, is empty, damaged, too short or too small,
-            has frames of unequal size or the name of another one, or if ``out``
+        ValueError: If a source is not a video, is empty, damaged, too short or too
+            small, has frames of unequal size or the name of another one, or if ``out``
             holds something else.
     """
     out = Path(out)
@@ -247,7 +255,8 @@ def convert_videos(
     clips = {source.name: recipe.plan(source) for source in scanned}
     if not known:
         info = dict(asdict(recipe), sources=[source._asdict() for source in scanned])
-        _write_text(out / INFO_FILE, json.dumps(info, indent=2) + '\n')
+        with atomic_write(out / INFO_FILE) as draft:
+            draft.write_text(json.dumps(info, indent=2) + '\n')
 
     every_clip = sorted(clip for part in clips.values() for clip in part)
     progress = tqdm(
@@ -260,27 +269,29 @@ def convert_videos(
         progress.close()
         shutil.rmtree(out / _UNFINISHED, ignore_errors=True)
     for split in SPLITS:
-        lines = [f'{c.name} {c.num_frames}\n' for c in every_clip if c.split == split]
-        if lines:
-            _write_text(out / f'{split}.txt', ''.join(lines))
+        lengths = {c.name: c.num_frames for c in every_clip if c.split == split}
+        if lengths:
+            write_annotation(out / f'{split}.txt', lengths)
     return every_clip
 
 
 def _name_sources(sources: list[Path]) -> dict[str, Path]:
-    """Give every source a name that is safe as a folder's."""
+    """Give every source a name that is safe for folders."""
     if not sources:
-        raise ValueError('sources must name at least one video or folder of frames.')
+        raise ValueError('sources must name at least one video or folder of frames')
     paths = {}
     for path in sources:
         if not path.exists():
-            raise FileNotFoundError(f'There is no video or folder of frames {path}.')
+            raise FileNotFoundError(
+                f'there is no video or folder of frames {path}; check the path'
+            )
         full = path.resolve()
         name = full.name if full.is_dir() else full.stem
         name = re.sub(r'[^\w-]+', '_', name).strip('_')
         if name in paths:
             raise ValueError(
-                f'{paths[name]} and {path} would both give clips named {name}_000 ... '
-                'Rename one of them.'
+                f'{paths[name]} and {path} would both give clips named {name}_000 ...; '
+                'rename one of them'
             )
         paths[name] = path
     return paths
@@ -289,17 +300,17 @@ def _name_sources(sources: list[Path]) -> dict[str, Path]:
 def _read_info(
     out: Path, paths: dict[str, Path], recipe: VSRDBRecipe
 ) -> list[Source] | None:
-    """Find out what an earlier run knew of the sources.
+    """Read what an earlier run recorded about the sources.
 
     Raises:
         ValueError: If ``out`` holds another set, or something else.
     """
     if not out.exists():
         return None
-    if not out.is_dir() or (any(out.iterdir()) and not (out / INFO_FILE).is_file()):
+    if not out.is_dir() or (list_entries(out) and not (out / INFO_FILE).is_file()):
         raise ValueError(
-            f'{out} holds something else than a set made by this tool. Choose another '
-            'or a new folder.'
+            f'{out} holds something else than a set made by this tool; choose another '
+            'or a new folder'
         )
     if not (out / INFO_FILE).is_file():
         return None
@@ -316,13 +327,13 @@ def _read_info(
     if differences:
         raise ValueError(
             f'{out} holds a set made with {"; ".join(differences)} (sources by their '
-            'size in bytes). Choose another folder, or delete this one.'
+            'size in bytes); choose another folder, or delete this one'
         )
     return known
 
 
 def _scan(name: str, path: Path) -> Source:
-    """See a source through to its end, which it must be sound to."""
+    """Read a source to its end, which fails if it is damaged."""
     with open_frames(path) as reader:
         frames = tqdm(
             reader.timed(),
@@ -337,7 +348,7 @@ def _scan(name: str, path: Path) -> Source:
 
 
 def _num_bytes(path: Path) -> int:
-    files = path.iterdir() if path.is_dir() else [path]
+    files = list_entries(path) if path.is_dir() else [path]
     return sum(file.stat().st_size for file in files)
 
 
@@ -347,14 +358,14 @@ def _check_size(source: Source, path: Path, recipe: VSRDBRecipe) -> None:
         raise ValueError(
             f'{path} has frames of (H, W) = {(source.height, source.width)}; with '
             f'scale {recipe.scale} and downscale {recipe.downscale}, both sides must '
-            f'be at least {needed}, so that LR frames have {MIN_LR_SIZE}.'
+            f'be at least {needed}, so that those of LR frames are {MIN_LR_SIZE}'
         )
 
 
 def _convert_source(
     path: Path, clips: list[Clip], out: Path, recipe: VSRDBRecipe, progress: tqdm
 ) -> None:
-    """Write the clips of a source that are not finished."""
+    """Write the unfinished clips of a source."""
     pending = []
     for clip in clips:
         if all((out / folder).is_dir() for folder in recipe.folders(clip)):
@@ -380,7 +391,7 @@ def _write_clip(
     recipe: VSRDBRecipe,
     progress: tqdm,
 ) -> None:
-    """Write a clip beside its place, then move it there."""
+    """Write a clip to a temporary folder, then move it to its place."""
     unfinished = out / _UNFINISHED
     shutil.rmtree(unfinished, ignore_errors=True)
     folders = recipe.folders(clip)
@@ -389,30 +400,15 @@ def _write_clip(
     written = 0
     for images in recipe.apply(frames):
         for folder, image in zip(folders, images, strict=True):
-            _write_png(unfinished / folder / f'{written:08d}.png', image)
+            write_png(unfinished / folder / f'{written:08d}.png', image)
         written += 1
         progress.update()
     if written != clip.num_frames:
         raise ValueError(
-            f'The source of {clip.name} ended early: {written} frames could be made '
-            f'instead of {clip.num_frames}. It has changed; make the set anew.'
+            f'the source of {clip.name} ended early: {written} frames could be made '
+            f'instead of {clip.num_frames}; it has changed, so re-create the set'
         )
     for folder in folders:
         shutil.rmtree(out / folder, ignore_errors=True)
         (out / folder).parent.mkdir(parents=True, exist_ok=True)
         os.replace(unfinished / folder, out / folder)
-
-
-def _write_png(path: Path, image: np.ndarray) -> None:
-    if not cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR)):
-        raise OSError(f'{path} cannot be written. Is the disk full?')
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    try:
-        temporary.write_text(text)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -1,10 +1,12 @@
+"""Folders of the installed package."""
+
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def config_root() -> Path:
-    """Find the folder of the project's configs, in a checkout or in a wheel.
+    """Find the folder of the configs, in a checkout or in an installed wheel.
 
     A wheel carries ``configs/`` inside the package under ``.mim``, where OpenMMLab
     tools look for it; a checkout has it next to the package.
@@ -20,7 +22,7 @@ def config_root() -> Path:
         if place.is_dir():
             return place.resolve()
     raise FileNotFoundError(
-        'The configs of fmanet_mm were not found in '
+        'the configs of fmanet_mm were not found in '
         + ' or '.join(str(place) for place in places)
-        + '. Install the package again, or use it from a full checkout.'
+        + '; install the package again, or use a complete checkout'
     )

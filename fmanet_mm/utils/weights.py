@@ -1,23 +1,23 @@
-"""Weights that come from other projects' files."""
+"""Checks of weights from files of other projects."""
 
 import torch
 from torch import Tensor
 
 
 def check_weights(weights: object, source: str) -> None:
-    """Refuse what is no state dict of ordinary tensors.
+    """Raise unless this is a state dict of ordinary tensors.
 
     Args:
-        weights (object): What a file held.
-        source (str): Where it was, for the message.
+        weights (object): Content of a file.
+        source (str): Name of the source, for the message.
 
     Raises:
-        ValueError: If it is no dict of names and dense real tensors.
+        ValueError: If it is not a dict of dense real tensors by name.
     """
     if not isinstance(weights, dict):
         raise ValueError(
             f'{source} must be a dict of weights by name, got a '
-            f'{type(weights).__name__}.'
+            f'{type(weights).__name__}'
         )
     for name, value in weights.items():
         if not isinstance(name, str) or not _is_ordinary(value):
@@ -26,7 +26,7 @@ def check_weights(weights: object, source: str) -> None:
                 found = f'{value.dtype}, {value.layout}, on device {value.device}'
             raise ValueError(
                 f'{source} must hold dense real tensors by name, but under {name!r} it '
-                f'has {found}.'
+                f'has {found}'
             )
 
 

@@ -11,38 +11,38 @@ Frame = TypeVar('Frame')
 
 
 def check_window_lengths(num_input_frames: int, num_output_frames: int | None) -> None:
-    """Refuse windows that have no centre, or whose output has none.
+    """Raise unless windows and their output have a centre frame.
 
     Args:
-        num_input_frames (int): Frames of a window, T.
-        num_output_frames (int, optional): Frames that are wanted of it; None: all.
+        num_input_frames (int): Frames in a window, T.
+        num_output_frames (int, optional): Frames to give for each window; by default
+            all.
 
     Raises:
-        ValueError: If T is not odd and at least 3, or the other neither 1 nor T.
+        ValueError: If T is not odd and at least 3, or the output not 1 or T frames.
     """
     if num_input_frames < 3 or num_input_frames % 2 == 0:
         raise ValueError(
-            f'num_input_frames must be odd and at least 3, got {num_input_frames}.'
+            f'num_input_frames must be odd and at least 3, got {num_input_frames}'
         )
     if num_output_frames not in (None, 1, num_input_frames):
         raise ValueError(
             f'num_output_frames must be 1, or num_input_frames ({num_input_frames}), '
-            f'got {num_output_frames}.'
+            f'got {num_output_frames}'
         )
 
 
 def sliding_windows(frames: Iterable[Frame], num_frames: int) -> Iterator[deque[Frame]]:
-    """Give a window around every frame of a clip.
+    """Yield a window around every frame of a clip.
 
-    Windows that reach over an end of the clip are filled with its first or last
-    frame.
+    Windows that reach beyond an end of the clip repeat its first or last frame.
 
     Args:
-        frames (Iterable): The clip; taken no earlier than the next window needs it.
-        num_frames (int): Frames of a window, T; odd.
+        frames (Iterable): The clip; read no further than the next window needs.
+        num_frames (int): Frames in a window, T; odd.
 
     Yields:
-        deque: T frames, the same object each time.
+        deque: T frames; always the same object.
     """
     window = deque(maxlen=num_frames)
     for frame in _repeat_ends(frames, num_frames // 2):
@@ -52,7 +52,7 @@ def sliding_windows(frames: Iterable[Frame], num_frames: int) -> Iterator[deque[
 
 
 def _repeat_ends(frames: Iterable[Frame], times: int) -> Iterator[Frame]:
-    """Give the first and the last frame so many times more."""
+    """Repeat the first and the last frame ``times`` more times."""
     last = None
     for frame in frames:
         if last is None:
@@ -64,7 +64,7 @@ def _repeat_ends(frames: Iterable[Frame], times: int) -> Iterator[Frame]:
 
 
 def check_frames(frames: Iterable[Tensor]) -> Iterator[Tensor]:
-    """Pass frames on as long as they fit each other.
+    """Pass frames on, and raise at the first that does not fit the others.
 
     Args:
         frames (Iterable[Tensor]): Each (3, H, W).

@@ -8,9 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
-from torch.nn.functional import avg_pool2d
 
-from ..models.fmanet.net_d import Degradation
 from .flow_colours import flow_to_rgb
 
 
@@ -40,35 +38,6 @@ def save_figure(figure: Figure, path: str | PathLike) -> None:
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=100)
     plt.close(figure)
-
-
-def most_moving_pixel(flow: Tensor) -> tuple[int, int]:
-    """Find where the flow, slightly smoothed, is longest.
-
-    Args:
-        flow (Tensor): From the centre frame to each frame, (T, 2, H, W).
-
-    Returns:
-        tuple[int, int]: Row and column of the pixel.
-    """
-    length = flow.norm(dim=1).amax(0)[None, None]
-    smooth = avg_pool2d(length, kernel_size=9, stride=1, padding=4)[0, 0]
-    return divmod(smooth.argmax().item(), smooth.size(1))
-
-
-def degradation_taps(degradation: Degradation, pixel: tuple[int, int]) -> Tensor:
-    """The degradation kernels of one pixel, which sum to 1 over all frames.
-
-    Args:
-        degradation (Degradation): Estimated for one window, N = 1.
-        pixel (tuple[int, int]): Row and column of the pixel.
-
-    Returns:
-        Tensor: (T, k_d, k_d).
-    """
-    taps = degradation.kernels[0, :, :, pixel[0], pixel[1]]
-    size = round(taps.size(1) ** 0.5)
-    return taps.flatten().softmax(0).view(-1, size, size)
 
 
 def frame_name(t: int, num_frames: int) -> str:

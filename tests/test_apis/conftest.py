@@ -4,7 +4,7 @@ import torch
 from mmagic.registry import MODELS
 from mmengine import Config
 
-from fmanet_mm.video import open_writer
+from fmanet_mm.video.writer import open_writer
 
 
 @pytest.fixture

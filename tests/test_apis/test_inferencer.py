@@ -18,7 +18,8 @@ from fmanet_mm.apis import (
     restoration_video_inference,
 )
 from fmanet_mm.restoration.images import to_image
-from fmanet_mm.video import open_frames, open_writer
+from fmanet_mm.video.reader import open_frames
+from fmanet_mm.video.writer import open_writer
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ from test_cli.conftest import moving_image
 
 from fmanet_mm.cli.restore_video import main, seconds
 from fmanet_mm.restoration import StreamingRestorer, VideoRestorer
-from fmanet_mm.video import open_frames
+from fmanet_mm.video.options import ReadOptions
+from fmanet_mm.video.reader import open_frames
 
 REPO = Path(__file__).resolve().parents[2]
 
@@ -37,7 +38,7 @@ def sound_of(path):
 
 
 def read(path):
-    with open_frames(path, keep_depth=True) as frames:
+    with open_frames(path, ReadOptions(keep_depth=True)) as frames:
         return list(frames)
 
 

@@ -6,7 +6,7 @@ from mmagic.apis import init_model
 from fmanet_mm.apis import StreamingRestorer, restoration_video_inference
 from fmanet_mm.restoration.images import to_image, to_tensor
 from fmanet_mm.utils import config_root
-from fmanet_mm.video import open_frames
+from fmanet_mm.video.reader import open_frames
 
 
 @pytest.mark.parametrize('name', ['clip.mp4', 'frames'])

@@ -14,7 +14,9 @@ from fmanet_mm.export import export_network
 from fmanet_mm.restoration.images import to_image, to_tensor
 from fmanet_mm.restoration.video_restorer import find_config, load_model
 from fmanet_mm.utils import config_root
-from fmanet_mm.video import Limits, open_frames
+from fmanet_mm.video.limits import Limits
+from fmanet_mm.video.options import ReadOptions
+from fmanet_mm.video.reader import open_frames
 
 
 @pytest.fixture
@@ -227,7 +229,7 @@ def test_a_folder_keeps_the_names_and_depth_of_its_images(tmp_path, restorer, ex
     restored = restorer.restore_video(clip, tmp_path / 'out')
     assert restored == (tmp_path / 'out', 3)
     assert sorted(os.listdir(tmp_path / 'out')) == ['0000.png', '0001.png', '0002.png']
-    with open_frames(tmp_path / 'out', keep_depth=True) as frames:
+    with open_frames(tmp_path / 'out', ReadOptions(keep_depth=True)) as frames:
         np.testing.assert_array_equal(
             list(frames), [to_image(x, np.uint16) for x in expected(images)]
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import pytest
 
-from fmanet_mm.video import open_frames
+from fmanet_mm.video.reader import open_frames
 
 QUICKSTART = Path(__file__).resolve().parents[2] / 'tools' / 'quickstart.py'
 

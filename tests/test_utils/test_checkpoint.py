@@ -1,5 +1,6 @@
 import os
 import pickle
+import zipfile
 from functools import partial
 
 import numpy as np
@@ -34,6 +35,28 @@ def test_a_bare_state_dict_can_be_read(tmp_path):
     state_dict = load_state_dict_file(tmp_path / 'new' / 'bare.pth')
     assert torch.equal(state_dict['weight'], torch.ones(2))
     assert [f.name for f in (tmp_path / 'new').iterdir()] == ['bare.pth']
+
+
+def rename_globals(file, renamed, old, new):
+    """Copy a checkpoint, with the name of a module in its pickle replaced."""
+    with zipfile.ZipFile(file) as source, zipfile.ZipFile(renamed, 'w') as target:
+        for name in source.namelist():
+            content = source.read(name)
+            if name.endswith('data.pkl'):
+                assert old in content
+                content = content.replace(old, new)
+            target.writestr(name, content)
+
+
+@pytest.mark.parametrize('written_under', [b'cnumpy.core.', b'cnumpy._core.'])
+def test_files_of_numpy_1_and_2_can_be_read(tmp_path, written_under):
+    file, renamed = tmp_path / 'here.pth', tmp_path / 'there.pth'
+    values = dict(array=np.arange(3.0), scalar=np.float64(0.5))
+    torch.save(dict(state_dict={}, meta=values), file)
+    here = np.empty(0).__reduce__()[0].__module__.removesuffix('multiarray').encode()
+    rename_globals(file, renamed, b'c' + here, written_under)
+    read = load_checkpoint_file(renamed)['meta']
+    assert read['scalar'] == 0.5 and np.array_equal(read['array'], values['array'])
 
 
 @pytest.mark.parametrize('content', [b'', b'not a checkpoint'])
@@ -75,6 +98,9 @@ def test_safetensors_files_can_be_read(tmp_path):
     save_file(weights, file)
     assert load_state_dict_file(file).keys() == weights.keys()
     assert torch.equal(load_state_dict_file(file)['weight'], weights['weight'])
+    unnamed = file.with_suffix('.tmp')
+    unnamed.write_bytes(file.read_bytes())
+    assert load_checkpoint_file(unnamed)['state_dict'].keys() == weights.keys()
     file.write_bytes(file.read_bytes()[:40])
     with pytest.raises(ValueError, match='bare.safetensors is not a safetensors file'):
         load_state_dict_file(file)

@@ -1,11 +1,11 @@
-r"""Read a whole data set and list all that is wrong, before training depends on it.
+r"""Read all files of a dataset and list all faults, before training depends on it.
 
 The sets of a config, or a set in the layout of REDS:
 
     python tools/analysis_tools/check_dataset.py configs/fmanet_stage1.py
     python tools/analysis_tools/check_dataset.py --data-root data/mini --split train
 
-The exit status is 0 if nothing is wrong, 1 if something is, 130 after Ctrl-C.
+The exit status is 0 without faults, 1 with faults, 130 after Ctrl-C.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import mmengine
 from mmengine.config import Config, DictAction
 
 import fmanet_mm.openmmlab  # noqa: F401
-from fmanet_mm.datasets.check import Report, check_datasets, find_datasets
+from fmanet_mm.datasets.check import CheckReport, check_datasets, find_datasets
 from fmanet_mm.engine import existing_file
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
@@ -34,20 +34,32 @@ def parse_args() -> argparse.Namespace:
         nargs='+',
         choices=LOADERS,
         default=LOADERS,
-        help='whose sets of the config (default: all three)',
+        help='loaders whose sets are checked (default: all three)',
     )
     parser.add_argument(
         '--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE'
     )
-    parser.add_argument('--data-root', type=Path, help='set without a config')
-    parser.add_argument('--split', default='train', help='of --data-root (train)')
-    parser.add_argument('--ann-file', help='below --data-root; default: all clips')
-    parser.add_argument('--scale', type=int, default=4, help='of --data-root (4)')
     parser.add_argument(
-        '--num-frames', type=int, default=3, help='of a window, for --data-root (3)'
+        '--data-root', type=Path, help='folder of a set, instead of a config'
+    )
+    parser.add_argument('--split', default='train', help='split of --data-root (train)')
+    parser.add_argument(
+        '--ann-file', help='file with the clips, below --data-root (default: all clips)'
     )
     parser.add_argument(
-        '--processes', type=int, default=os.cpu_count(), help='(number of cores)'
+        '--scale',
+        type=int,
+        default=4,
+        help='ratio of HR to LR size, for --data-root (4)',
+    )
+    parser.add_argument(
+        '--num-frames', type=int, default=3, help='window length, for --data-root (3)'
+    )
+    parser.add_argument(
+        '--processes',
+        type=int,
+        default=os.cpu_count(),
+        help='reading processes (default: number of cores)',
     )
     parser.add_argument(
         '--out',
@@ -72,7 +84,7 @@ def datasets_of_config(args: argparse.Namespace) -> list[dict]:
 
 
 def dataset_in_reds_layout(args: argparse.Namespace) -> dict:
-    """Config of the set in a folder, with the kinds that are there."""
+    """Config of the set in a folder, with the kinds that exist."""
     folders = dict(
         img=f'{args.split}_blur_bicubic/X{args.scale}',
         gt=f'{args.split}_sharp',
@@ -93,13 +105,13 @@ def dataset_in_reds_layout(args: argparse.Namespace) -> dict:
     )
 
 
-def show(report: Report, out: Path) -> None:
+def show(report: CheckReport, out: Path) -> None:
     for fault in report.faults[:SHOWN_FAULTS]:
         print(f'- {fault.problem}')
     hidden = len(report.faults) - SHOWN_FAULTS
     if hidden > 0:
-        print(f'... and {hidden} more, which are in {out}')
-    state = '' if report.complete else ' Interrupted: other files were not read.'
+        print(f'... and {hidden} more, see {out}')
+    state = '' if report.complete else ' Interrupted: the other files were not read.'
     print(
         f'{report.num_clips} clips, {report.num_files} files read, '
         f'{len(report.faults)} faults.{state} Report: {out}'
@@ -112,7 +124,7 @@ def main() -> None:
         datasets_of_config(args) if args.config else [dataset_in_reds_layout(args)]
     )
     if not datasets:
-        print(f'{args.config} reads no VSRDB set from disk: nothing to check.')
+        print(f'{args.config} reads no VSRDB set from disk: nothing to check')
         return
     report = check_datasets(datasets, args.processes)
     args.out.parent.mkdir(parents=True, exist_ok=True)
@@ -122,7 +134,7 @@ def main() -> None:
     show(report, args.out)
     if not report.complete:
         sys.exit(130)
-    sys.exit(0 if report.is_sound else 1)
+    sys.exit(0 if report.passed else 1)
 
 
 if __name__ == '__main__':

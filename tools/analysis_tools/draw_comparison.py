@@ -1,4 +1,4 @@
-"""Draw what a stage-2 network does with one frame of its test set.
+"""Plot input, restoration and ground truth of one frame of the test set.
 
 python tools/analysis_tools/draw_comparison.py CONFIG CHECKPOINT OUT.png
 """
@@ -9,8 +9,8 @@ from mmagic.registry import DATASETS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from fmanet_mm.restoration.video_restorer import load_model
-from fmanet_mm.visualization.comparison import draw_comparison
+from fmanet_mm.restoration import load_network
+from fmanet_mm.visualization.comparison import plot_comparison
 
 
 def parse_args() -> argparse.Namespace:
@@ -21,7 +21,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument('out', help='PNG to write')
     parser.add_argument(
-        '--index', type=int, help='which window of the test set (default: the middle)'
+        '--index',
+        type=int,
+        help='index of the window in the test set (default: the middle)',
     )
     return parser.parse_args()
 
@@ -30,13 +32,13 @@ def main() -> None:
     args = parse_args()
     config = Config.fromfile(args.config)
     init_default_scope(config.get('default_scope', 'mmagic'))
-    model = load_model(config, args.checkpoint)
+    network = load_network(args.checkpoint, config)
     dataset = DATASETS.build(config.test_dataloader.dataset)
     index = len(dataset) // 2 if args.index is None else args.index
     sample = dataset[index]
     window, truth = sample['inputs'] / 255, sample['data_samples'].gt_img / 255
-    draw_comparison(model, window, truth, args.out)
-    print(f'{dataset.get_data_info(index)["key"]} is drawn in {args.out}')
+    plot_comparison(network, window, truth, args.out)
+    print(f'{dataset.get_data_info(index)["key"]} is plotted in {args.out}')
 
 
 if __name__ == '__main__':

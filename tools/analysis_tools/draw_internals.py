@@ -1,9 +1,9 @@
-r"""Draw the kernels, flows and features of a network for one frame of its test set.
+r"""Plot the kernels, flows and features of a network for one frame of the test set.
 
 python tools/analysis_tools/draw_internals.py CONFIG CHECKPOINT OUT_FOLDER
 
-writes kernels.png, flows.png and features.png. To see the features beside those of a
-network that was trained without the temporal anchor:
+writes kernels.png, flows.png and features.png. To compare the features with those of a
+network trained without the temporal anchor:
 
     python tools/analysis_tools/draw_internals.py \
         configs/fmanet_stage2.py work_dirs/fmanet_stage2/iter_300000.pth internals \
@@ -18,9 +18,9 @@ from mmagic.registry import DATASETS, MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from fmanet_mm.models import FMANet
+from fmanet_mm.models import FMANetStage1
+from fmanet_mm.models.fmanet.plots import plot_features, plot_flows, plot_kernels
 from fmanet_mm.utils.checkpoint import load_state_dict_file
-from fmanet_mm.visualization.internals import draw_features, draw_flows, draw_kernels
 
 
 def parse_args() -> argparse.Namespace:
@@ -29,20 +29,22 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('config', type=Path, help='config file of stage 1 or 2')
     parser.add_argument('checkpoint', help='checkpoint file')
-    parser.add_argument('out', type=Path, help='folder for the pictures')
+    parser.add_argument('out', type=Path, help='folder for the figures')
     parser.add_argument(
-        '--index', type=int, help='which window of the test set (default: the middle)'
+        '--index',
+        type=int,
+        help='index of the window in the test set (default: the middle)',
     )
     parser.add_argument(
         '--beside',
         nargs=2,
         metavar=('CONFIG', 'CHECKPOINT'),
-        help='another network whose features are drawn below',
+        help='another network whose features are plotted below',
     )
     return parser.parse_args()
 
 
-def load(config: Config, checkpoint: str) -> FMANet:
+def load(config: Config, checkpoint: str) -> FMANetStage1:
     model = MODELS.build(config.model)
     model.load_state_dict(load_state_dict_file(checkpoint))
     return model.eval()
@@ -61,12 +63,12 @@ def main() -> None:
     index = len(dataset) // 2 if args.index is None else args.index
     sample = dataset[index]
     window = sample['inputs'] / 255
-    draw_kernels(model, window, args.out / 'kernels.png')
-    draw_flows(
+    plot_kernels(model, window, args.out / 'kernels.png')
+    plot_flows(
         model, window, args.out / 'flows.png', sample['data_samples'].get('flow')
     )
-    draw_features(models, window, args.out / 'features.png')
-    print(f'{dataset.get_data_info(index)["key"]} is drawn in {args.out}')
+    plot_features(models, window, args.out / 'features.png')
+    print(f'{dataset.get_data_info(index)["key"]} is plotted in {args.out}')
 
 
 if __name__ == '__main__':

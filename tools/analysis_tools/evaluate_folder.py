@@ -1,12 +1,12 @@
-r"""Measure any method's results, from files, as tools/test.py measures FMA-Net.
+r"""Measure the results of any method, from files, as tools/test.py does.
 
-REDS4 by the published protocol, where results/<clip>/<frame>.png was restored:
+REDS4 by the published protocol, with results in results/<clip>/<frame>.png:
 
     python tools/analysis_tools/evaluate_folder.py results data/REDS/train_sharp \
         --ann-file data/REDS/REDS4.txt --name EDVR --out work_dirs/edvr
 
-Both sides may be a video, a folder of images, or a folder of these. GoPro's true frames
-are 'data/GoPro/test/{clip}/sharp'.
+Each side may be a video, a folder of images, or a folder of these. The ground truth of
+GoPro is 'data/GoPro/test/{clip}/sharp'.
 """
 
 import argparse
@@ -25,26 +25,33 @@ def parse_args() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('results', help='restored frames')
-    parser.add_argument('targets', help='true frames')
+    parser.add_argument('targets', help='ground truth')
     parser.add_argument(
-        '--protocol', choices=[*PROTOCOLS], default='published', help='(published)'
+        '--protocol',
+        choices=[*PROTOCOLS],
+        default='published',
+        help='(default: published)',
     )
     parser.add_argument(
         '--measures',
         nargs='+',
         choices=FRAME_MEASURES + PAIR_MEASURES,
-        help='instead of those of the protocol',
+        help='measures, instead of those of the protocol',
     )
-    parser.add_argument('--ann-file', type=Path, help='clips to measure; else all')
-    parser.add_argument('--name', help='of the method (default: that of the folder)')
+    parser.add_argument(
+        '--ann-file', type=Path, help='file with the clips to measure (default: all)'
+    )
+    parser.add_argument(
+        '--name', help='name of the method (default: that of the folder)'
+    )
     parser.add_argument(
         '--flow-config',
         type=Path,
         help='config file with the `flow_estimator` that sorts frames by motion '
-        '(default: configs/_base_/flow/dis.py; the paper: raft.py)',
+        '(default: configs/_base_/flow/dis.py; the paper uses raft.py)',
     )
     parser.add_argument(
-        '--no-motion', action='store_true', help='do not sort frames by motion'
+        '--no-motion', action='store_true', help='do not group frames by motion'
     )
     parser.add_argument(
         '--lpips-net', choices=['alex', 'vgg', 'squeeze'], default='alex'

@@ -1,10 +1,10 @@
-"""Train a tiny FMA-Net twice, in one go and under random kills, and compare.
+"""Train a tiny FMA-Net twice, uninterrupted and under random kills, and compare.
 
-A small set of made-up frames, a configuration and both runs go into a folder. The
-killed run (kill -9, at random moments and while a checkpoint is being written) is
-started again with --resume until it ends. Weights, optimizer, learning rate schedule
-and logged losses must then be the same bit for bit, and the memory of the run in one go
-must not have grown.
+A small synthetic set, a config and both runs are written to a folder. The killed run
+(kill -9, at random moments and while a checkpoint is being written) is restarted with
+--resume until it ends. Weights, optimizer, learning rate schedule and logged losses
+must then be identical bit for bit, and the memory of the uninterrupted run must not
+grow.
 """
 
 import argparse
@@ -24,12 +24,14 @@ import psutil
 import torch
 
 from fmanet_mm.engine import read_checkpoint
+from fmanet_mm.engine.checkpointing import DRAFTS
 from fmanet_mm.flow import flow_filename, save_flow
 
 REPO = Path(__file__).resolve().parents[2]
 TRAIN = REPO / 'tools' / 'train.py'
-# What allocators and the page cache may move without a leak.
 ALLOWED_GROWTH = 0.05
+"""Growth of memory that allocators and the page cache cause without a leak."""
+
 CONFIG = """\
 _base_ = ['{base}']
 tiny = dict(channels=12, num_flows=2, num_heads=2, num_rdbs=1, num_dense_layers=1)
@@ -57,7 +59,7 @@ randomness = dict(seed=7)
 
 
 def make_set(root: Path) -> None:
-    """Make two clips of a texture that moves by one LR pixel a frame."""
+    """Write two clips of a texture that moves by one LR pixel per frame."""
     generator = np.random.default_rng(0)
     for clip in ('000', '001'):
         texture = generator.uniform(0, 255, (96, 160, 3)).astype(np.float32)
@@ -84,7 +86,7 @@ def make_set(root: Path) -> None:
 def write_config(
     folder: Path, iters: int, interval: int, workers: int, val_interval: int
 ) -> Path:
-    """Write the configuration of both runs, and the set that it names."""
+    """Write the config of both runs and its set."""
     data = folder.resolve() / 'data'
     make_set(data)
     config = folder / 'soak.py'
@@ -102,9 +104,9 @@ def write_config(
 
 
 class Run:
-    """A training of its own process group, with a log in its folder.
+    """A training in its own process group, with a log in its folder.
 
-    Used as a context manager, it does not outlive the context.
+    As a context manager, it is killed at the end of the context.
     """
 
     def __init__(self, config: Path, work_dir: Path) -> None:
@@ -128,16 +130,16 @@ class Run:
             self.kill()
 
     def kill(self) -> None:
-        """Kill it with its loader workers, without warning."""
+        """Kill it and its loader workers without warning."""
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
     @property
     def finished(self) -> bool:
-        """Whether it has ended well.
+        """Whether it has ended successfully.
 
         Raises:
-            RuntimeError: If it has ended in any other way.
+            RuntimeError: If it has failed.
         """
         if self.process.poll():
             tail = self.log.read_text(errors='replace')[-3000:]
@@ -146,19 +148,19 @@ class Run:
 
     @property
     def num_saved(self) -> int:
-        """How many checkpoints it and the runs before it have begun to write."""
+        """Number of checkpoints that this run and earlier ones have begun to write."""
         return self.log.read_text(errors='replace').count('Saving checkpoint')
 
     def memory(self) -> int:
-        """Bytes of the training process, shared ones too; 0 when it is gone."""
+        """Resident bytes of the training process; 0 once it has ended."""
         try:
             return psutil.Process(self.process.pid).memory_info().rss
         except psutil.NoSuchProcess:
             return 0
 
 
-def run_in_one_go(config: Path, work_dir: Path) -> tuple[float, list[int]]:
-    """Train without a kill; give its seconds and its memory, in order of time."""
+def run_uninterrupted(config: Path, work_dir: Path) -> tuple[float, list[int]]:
+    """Train without a kill; return the seconds and the memory over time."""
     start, memory = time.monotonic(), []
     with Run(config, work_dir) as run:
         while not run.finished:
@@ -169,26 +171,26 @@ def run_in_one_go(config: Path, work_dir: Path) -> tuple[float, list[int]]:
 
 
 def _wait_for_saving(run: Run) -> None:
-    """Wait for the second checkpoint to be begun, so that there is a whole one."""
+    """Wait until the second checkpoint is begun, so that the first is complete."""
     saved = run.num_saved
     while not run.finished and run.num_saved < saved + 2:
         time.sleep(0.002)
 
 
 def run_under_kills(
-    config: Path, work_dir: Path, kills: int, longest: float, chance: random.Random
+    config: Path, work_dir: Path, kills: int, longest: float, rng: random.Random
 ) -> int:
-    """Train under random kills; give how many of them hit it while it was saving."""
+    """Train under random kills; return how many of them hit the saving."""
     hits = 0
     for number in range(kills):
         with Run(config, work_dir) as run:
             if number % 2:
-                wait = chance.uniform(0, longest)
+                wait = rng.uniform(0, longest)
             else:
                 _wait_for_saving(run)
-                wait = chance.uniform(0, 0.03)
+                wait = rng.uniform(0, 0.03)
             time.sleep(wait)
-        hits += any(work_dir.glob('.unfinished_*'))
+        hits += any(work_dir.glob(DRAFTS))
         print(f'Kill {number + 1} of {kills}', flush=True)
     with Run(config, work_dir) as run:
         while not run.finished:
@@ -197,7 +199,7 @@ def run_under_kills(
 
 
 def differences(one: object, other: object, name: str = '') -> list[str]:
-    """Names of what differs between two nested values, bit for bit."""
+    """Names of the entries that differ between two nested values, bit for bit."""
     if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
         return [
             d for key in one for d in differences(one[key], other[key], f'{name}.{key}')
@@ -210,13 +212,13 @@ def differences(one: object, other: object, name: str = '') -> list[str]:
 
 
 def logged_losses(work_dir: Path) -> dict[tuple[int, str], set[float]]:
-    """Losses that a run has logged, by iteration and name."""
+    """Logged losses of a run, by iteration and name."""
     losses = {}
     for log in work_dir.glob('*/vis_data/scalars.json'):
         for line in log.read_text().splitlines():
             try:
                 values = json.loads(line)
-            except json.JSONDecodeError:  # Where the kill hit.
+            except json.JSONDecodeError:  # The kill truncated this line.
                 continue
             for name in values:
                 if name.startswith('loss'):
@@ -224,18 +226,18 @@ def logged_losses(work_dir: Path) -> dict[tuple[int, str], set[float]]:
     return losses
 
 
-def compare(one_go: Path, killed: Path, iters: int) -> list[str]:
-    """Say what differs between the two runs' ends and logs."""
+def compare(uninterrupted: Path, killed: Path, iters: int) -> list[str]:
+    """Names of the differences between the results and logs of the two runs."""
     first, second = (
         read_checkpoint(str(folder / f'iter_{iters}.pth'))
-        for folder in (one_go, killed)
+        for folder in (uninterrupted, killed)
     )
     differing = [
         name
         for key in ('state_dict', 'optimizer', 'param_schedulers')
         for name in differences(first[key], second[key], key)
     ]
-    expected, found = logged_losses(one_go), logged_losses(killed)
+    expected, found = logged_losses(uninterrupted), logged_losses(killed)
     return differing + [
         f'{name} of iteration {step}'
         for (step, name), values in found.items()
@@ -244,7 +246,7 @@ def compare(one_go: Path, killed: Path, iters: int) -> list[str]:
 
 
 def growth(memory: list[int]) -> float:
-    """How much more memory the last quarter took than the second, as a fraction."""
+    """Relative growth of memory from the second quarter to the last."""
     quarter = max(len(memory) // 4, 1)
     return median(memory[-quarter:]) / median(memory[quarter : 2 * quarter + 1]) - 1
 
@@ -253,11 +255,15 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('folder', type=Path, help='new folder for data and runs')
     parser.add_argument('--iters', type=int, default=2000)
-    parser.add_argument('--interval', type=int, default=50, help='of checkpoints')
+    parser.add_argument(
+        '--interval', type=int, default=50, help='iterations between checkpoints'
+    )
     parser.add_argument('--val-interval', type=int, default=200)
     parser.add_argument('--kills', type=int, default=20)
-    parser.add_argument('--workers', type=int, default=2, help='of the data loader')
-    parser.add_argument('--seed', type=int, default=0, help='of the kills')
+    parser.add_argument(
+        '--workers', type=int, default=2, help='workers of the data loader'
+    )
+    parser.add_argument('--seed', type=int, default=0, help='seed of the kills')
     args = parser.parse_args()
     if args.folder.exists() and any(args.folder.iterdir()):
         parser.error(f'{args.folder} is not empty; name a new folder')
@@ -270,19 +276,19 @@ def main() -> None:
     config = write_config(
         args.folder, args.iters, args.interval, args.workers, args.val_interval
     )
-    one_go, killed = args.folder / 'in_one_go', args.folder / 'killed'
-    seconds, memory = run_in_one_go(config, one_go)
-    print(f'In one go: {seconds:.0f} s, {memory[-1] / 2**20:.0f} MiB', flush=True)
+    uninterrupted, killed = args.folder / 'uninterrupted', args.folder / 'killed'
+    seconds, memory = run_uninterrupted(config, uninterrupted)
+    print(f'Uninterrupted: {seconds:.0f} s, {memory[-1] / 2**20:.0f} MiB', flush=True)
     longest = min(seconds, 15 + 3 * seconds * args.interval / args.iters)
-    chance = random.Random(args.seed)
-    hits = run_under_kills(config, killed, args.kills, longest, chance)
+    rng = random.Random(args.seed)
+    hits = run_under_kills(config, killed, args.kills, longest, rng)
     print(f'{hits} kills hit the writing of a checkpoint')
 
-    differing = compare(one_go, killed, args.iters)
+    differing = compare(uninterrupted, killed, args.iters)
     print(f'Differences: {", ".join(differing[:10]) or "none"}')
     print(f'Growth of memory: {growth(memory):+.1%}')
     if differing or growth(memory) > ALLOWED_GROWTH:
-        sys.exit('The soak failed.')
+        sys.exit('the soak test failed')
 
 
 if __name__ == '__main__':

@@ -1,6 +1,6 @@
 r"""Make a VSRDB set in the layout of REDS from videos of a high frame rate.
 
-From 240 to 30 frames a second:
+From 240 to 30 frames per second:
 
     python tools/dataset_converters/video_to_vsrdb.py *.mp4 --out data/own \
         --sub-frames 7 --stride 8 --held-out 0.1
@@ -15,7 +15,7 @@ from fmanet_mm.preparation.video_to_vsrdb import VSRDBRecipe, convert_videos
 class HelpFormatter(
     argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter
 ):
-    """Keeps the example above as it is and tells the defaults."""
+    """Keeps the line breaks of the example and shows the defaults."""
 
 
 def parse_args() -> argparse.Namespace:
@@ -36,7 +36,7 @@ def parse_args() -> argparse.Namespace:
         required=True,
         default=argparse.SUPPRESS,
         metavar='N',
-        help='source frames that a blurry frame is the average of, odd',
+        help='source frames averaged to a blurry frame, odd',
     )
     parser.add_argument(
         '--stride',
@@ -54,13 +54,19 @@ def parse_args() -> argparse.Namespace:
         '--downscale',
         type=int,
         default=1,
-        help='shrink the source so much first; for compressed or noisy video',
+        help='downsample the source by this ratio first; for compressed or noisy video',
     )
     parser.add_argument(
-        '--clip-length', type=int, default=100, help='most frames in a clip'
+        '--clip-length',
+        type=int,
+        default=100,
+        help='largest number of frames in a clip',
     )
     parser.add_argument(
-        '--min-clip-length', type=int, default=3, help='fewest frames in a clip'
+        '--min-clip-length',
+        type=int,
+        default=3,
+        help='smallest number of frames in a clip',
     )
     parser.add_argument(
         '--held-out',

@@ -11,8 +11,8 @@ The ending of the output names the format:
 
 import argparse
 
-from fmanet_mm.restoration.video_restorer import load_model
 from fmanet_mm.export import export_network
+from fmanet_mm.restoration import load_network
 
 
 def parse_args() -> argparse.Namespace:
@@ -32,8 +32,8 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    model = load_model(args.config, args.checkpoint)
-    difference = export_network(model, args.out, args.half)
+    network = load_network(args.checkpoint, args.config)
+    difference = export_network(network, args.out, args.half)
     print(f'wrote {args.out}; its frames differ by up to {difference:.1g} of white')
 
 

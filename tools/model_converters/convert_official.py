@@ -1,10 +1,10 @@
-"""Turn the authors' released weights into a checkpoint of fmanet_mm.
+"""Convert the authors' released weights to a checkpoint of fmanet_mm.
 
     python tools/model_converters/convert_official.py \
         --netd model_D_best.pt --netr model_R_best.pt --out fmanet_reds.pth
 
-The authors' network reads BGR, ours RGB; the colour channels of the weights are
-reversed, which changes no output.
+The authors' network reads BGR, ours RGB: the colour channels of the weights are
+reversed, which gives the same output.
 """
 
 import argparse

@@ -1,13 +1,11 @@
-"""Turn Princeton's RAFT weights (small or basic) into an MMFlow checkpoint."""
+"""Convert Princeton's RAFT weights (small or basic) to an MMFlow checkpoint."""
 
 import argparse
-import os
 from pathlib import Path
-
-import torch
 
 from fmanet_mm.flow.checkpoint import load_checkpoint
 from fmanet_mm.flow.raft_converter import ARCHITECTURES, convert_raft
+from fmanet_mm.utils.checkpoint import save_checkpoint_file
 
 
 def parse_args() -> argparse.Namespace:
@@ -24,17 +22,12 @@ def main() -> None:
     args = parse_args()
     source, _ = load_checkpoint(args.source)
     weights = convert_raft(source, args.architecture)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = args.out.with_name(f'.{args.out.name}.{os.getpid()}.tmp')
-    try:
-        torch.save(dict(meta=dict(channel_order='rgb'), state_dict=weights), temporary)
-        os.replace(temporary, args.out)
-    finally:
-        temporary.unlink(missing_ok=True)
+    checkpoint = dict(meta=dict(channel_order='rgb'), state_dict=weights)
+    save_checkpoint_file(checkpoint, args.out)
     config = ARCHITECTURES[args.architecture]
     print(
-        f'Wrote {args.out}, to be used as dict(type="MMFlowEstimator", '
-        f'config="{config}", checkpoint="{args.out}").'
+        f'Wrote {args.out}; use it as dict(type="MMFlowEstimator", '
+        f'config="{config}", checkpoint="{args.out}")'
     )
 
 

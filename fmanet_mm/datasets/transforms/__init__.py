@@ -1,4 +1,4 @@
-"""Transforms that keep the frames of a window and their flow in step."""
+"""Transforms that treat the frames of a window and their flow consistently."""
 
 from .flow_estimation import EstimateFlow
 from .geometry import CheckScale, VSRDBRandomCrop, VSRDBRandomFlip

@@ -1,4 +1,4 @@
-"""Flow computed while loading, instead of read from files."""
+"""Flow estimated while loading instead of read from files."""
 
 import numpy as np
 from mmagic.registry import MODELS, TRANSFORMS
@@ -9,8 +9,8 @@ from mmcv.transforms import BaseTransform
 class EstimateFlow(BaseTransform):
     """Estimate the flow from the window's centre frame to every other frame.
 
-    Stands in the pipeline where flow files would be loaded: after the frames are read,
-    before any crop or flip. The estimator is built in each worker when first needed.
+    In the pipeline it replaces the loading of flow files: after the frames are read and
+    before any crop or flip. Each worker builds the estimator when first needed.
 
     Required keys: ``<key>``, a list of T (odd) uint8 RGB frames of shape (H, W, 3).
     Added key: ``flow``, a list of T arrays of shape (H, W, 2), float32, x then y, in
@@ -18,8 +18,8 @@ class EstimateFlow(BaseTransform):
 
     Args:
         estimator (dict): Config of a :class:`fmanet_mm.flow.FlowEstimator`.
-        key (str): Key of the frames, sharp and of low resolution.
-        device (str): Device of the estimator. With workers, the CPU.
+        key (str): Key of the sharp LR frames.
+        device (str): Device of the estimator; in loader workers, the CPU.
     """
 
     def __init__(
@@ -57,24 +57,24 @@ class EstimateFlow(BaseTransform):
         name = results.get('key', 'sample')
         if not isinstance(frames, list) or len(frames) % 2 == 0:
             raise ValueError(
-                f"'{self.key}' of {name} must be a list of an odd number of frames."
+                f"'{self.key}' of {name} must be a list of an odd number of frames"
             )
         found = {(frame.shape, str(frame.dtype)) for frame in frames}
         shape, dtype = next(iter(found))
         if len(found) > 1 or len(shape) != 3 or shape[2] != 3 or dtype != 'uint8':
             raise ValueError(
                 f"'{self.key}' of {name} must hold uint8 frames of one shape "
-                f'(H, W, 3), got {sorted(found)}.'
+                f'(H, W, 3), got {sorted(found)}'
             )
         order = results.get(f'{self.key}_channel_order', 'rgb')
         if order != 'rgb':
             raise ValueError(
                 f"'{self.key}' of {name} must be read with channel_order='rgb', got "
-                f'{order!r}.'
+                f'{order!r}'
             )
 
     def __getstate__(self) -> dict:
-        """Leave the network out, each worker builds its own."""
+        """Omit the network: each worker builds its own."""
         return {**self.__dict__, '_net': None}
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""Geometry that treats the frames of all kinds and the flow alike."""
+"""Geometric transforms of the frames of all kinds together with the flow."""
 
 from collections.abc import Callable
 from operator import itemgetter
@@ -9,19 +9,20 @@ from mmagic.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
 IMAGE_KEYS = ('img', 'gt', 'img_sharp')
-# What a flip does to the vectors of the flow, x then y.
+"""Keys of the frames in a sample."""
+
 FLOW_SIGNS = {'horizontal': (-1, 1), 'vertical': (1, -1)}
+"""Factors of the components of the flow, x then y, by direction of the flip."""
 
 
 @TRANSFORMS.register_module()
 class CheckScale(BaseTransform):
-    """Refuse samples whose kinds do not fit each other.
+    """Raise if the sizes of a sample's kinds do not fit each other.
 
     Required keys: ``img``, a list of LR frames.
 
-    Optional keys: ``gt``, one HR frame or a list of them, must be exactly ``scale``
-    times as large; ``img_sharp``, a list of sharp LR frames, and ``flow`` must have
-    the same size.
+    Optional keys: ``gt``, one HR frame or a list of them, exactly ``scale`` times as
+    large; ``img_sharp``, a list of sharp LR frames, and ``flow``, of the same size.
 
     Args:
         scale (int): Ratio of HR to LR size, s.
@@ -31,10 +32,10 @@ class CheckScale(BaseTransform):
         self.scale = scale
 
     def transform(self, results: dict) -> dict:
-        """Check the sample and leave it as it is.
+        """Check the sample and return it unchanged.
 
         Raises:
-            ValueError: If the sizes do not fit; names the sample and both.
+            ValueError: If the sizes do not fit; it names the sample and both sizes.
         """
         height, width = _size(results['img'])
         for key, factor in (('gt', self.scale), ('img_sharp', 1), ('flow', 1)):
@@ -43,7 +44,7 @@ class CheckScale(BaseTransform):
                 raise ValueError(
                     f"'{key}' of {results.get('key', 'sample')} has (H, W) = "
                     f"{_size(results[key])}, but 'img' has {(height, width)}; "
-                    f'{factor} times that is expected, {expected}.'
+                    f'expected {factor} times that, {expected}'
                 )
         return results
 
@@ -53,10 +54,9 @@ class CheckScale(BaseTransform):
 
 @TRANSFORMS.register_module()
 class VSRDBRandomCrop(BaseTransform):
-    """Cut the same random patch out of all frames and the flow.
+    """Crop the same random patch from all frames and the flow.
 
-    It lies on the grid of the LR frames. See :class:`CheckScale` for the keys and for
-    what is checked.
+    It is aligned to LR pixels. See :class:`CheckScale` for the keys and checks.
 
     Args:
         patch_size (int): Height and width of the LR patch, in LR pixels.
@@ -80,7 +80,7 @@ class VSRDBRandomCrop(BaseTransform):
         if min(height, width) < self.patch_size:
             raise ValueError(
                 f"'img' of {results.get('key', 'sample')} has (H, W) = "
-                f'{(height, width)}, smaller than the patch_size of {self.patch_size}.'
+                f'{(height, width)}, smaller than the patch_size of {self.patch_size}'
             )
         top = np.random.randint(height - self.patch_size + 1)
         left = np.random.randint(width - self.patch_size + 1)
@@ -102,7 +102,7 @@ class VSRDBRandomCrop(BaseTransform):
 
 @TRANSFORMS.register_module()
 class VSRDBRandomFlip(BaseTransform):
-    """Flip all frames and the flow alike, each direction by chance.
+    """Randomly flip all frames and the flow together.
 
     The component of the flow along the direction changes sign. See :class:`CheckScale`
     for the keys.
@@ -116,10 +116,10 @@ class VSRDBRandomFlip(BaseTransform):
         self.probabilities = dict(horizontal=horizontal, vertical=vertical)
         for name, probability in self.probabilities.items():
             if not 0 <= probability <= 1:
-                raise ValueError(f'{name} must be in [0, 1], got {probability}.')
+                raise ValueError(f'{name} must be in [0, 1], got {probability}')
 
     def transform(self, results: dict) -> dict:
-        """Flip the sample, or leave it."""
+        """Flip the sample at random."""
         for direction, probability in self.probabilities.items():
             if np.random.random() < probability:
                 flip(results, direction)
@@ -134,7 +134,7 @@ def flip(results: dict, direction: str) -> None:
     """Flip the frames and the flow of a sample.
 
     Args:
-        results (dict): The sample, changed; its arrays are not.
+        results (dict): The sample; it gets new arrays.
         direction (str): ``'horizontal'`` or ``'vertical'``.
     """
     for key in (*IMAGE_KEYS, 'flow'):
@@ -146,7 +146,7 @@ def flip(results: dict, direction: str) -> None:
 def _apply(
     results: dict, key: str, function: Callable[[np.ndarray], np.ndarray]
 ) -> None:
-    """Change an image or a list of images, if the sample has it."""
+    """Apply a function to an image or a list of images, if the sample has it."""
     if isinstance(results.get(key), list):
         results[key] = [function(array) for array in results[key]]
     elif key in results:

@@ -1,4 +1,4 @@
-"""Reading the frames and the flow of a window."""
+"""Loading of the frames and the flow of a window."""
 
 import cv2
 import numpy as np
@@ -11,13 +11,13 @@ from ...flow import load_flow
 
 @TRANSFORMS.register_module()
 class LoadFrames(LoadImageFromFile):
-    """Read images as uint8 RGB, and name the file that cannot be used.
+    """Read images as uint8 RGB; errors name the file.
 
     Required keys: ``<key>_path``, a path or a list of paths.
 
     Added keys: ``<key>``, an array of shape (H, W, 3) or a list of them;
     ``<key>_channel_order``, ``'rgb'``; ``<key>_color_type`` and ``ori_<key>_shape`` as
-    by MMagic's ``LoadImageFromFile``.
+    in MMagic's ``LoadImageFromFile``.
 
     Args:
         key (str): Kind of the frames: ``img``, ``gt`` or ``img_sharp``.
@@ -32,8 +32,8 @@ class LoadFrames(LoadImageFromFile):
 
         Raises:
             FileNotFoundError: If a file is missing.
-            ValueError: If a file cannot be read as an image, or the frames are not of
-                one size.
+            ValueError: If a file cannot be read as an image, or the frames differ in
+                size.
         """
         results = super().transform(results)
         frames, paths = results[self.key], results[f'{self.key}_path']
@@ -41,9 +41,9 @@ class LoadFrames(LoadImageFromFile):
             for path, frame in zip(paths, frames, strict=True):
                 if frame.shape != frames[0].shape:
                     raise ValueError(
-                        f'Frame {path} has (H, W) = {frame.shape[:2]}, but {paths[0]} '
-                        f'has {frames[0].shape[:2]}. The frames of a clip must have '
-                        'one size.'
+                        f'frame {path} has (H, W) = {frame.shape[:2]}, but {paths[0]} '
+                        f'has {frames[0].shape[:2]}; the frames of a clip must have '
+                        'one size'
                     )
         return results
 
@@ -53,7 +53,9 @@ class LoadFrames(LoadImageFromFile):
         except cv2.error:
             image = None
         if image is None:
-            raise ValueError(f'Frame {filename} cannot be read as an image.')
+            raise ValueError(
+                f'frame {filename} cannot be read as an image; it is damaged or cut off'
+            )
         return image
 
 
@@ -73,7 +75,7 @@ class LoadFlow(BaseTransform):
 
         Raises:
             FileNotFoundError: If a file is missing.
-            ValueError: If a file is no flow of the size of the frames.
+            ValueError: If a file is not a flow of the size of the frames.
         """
         shape = results['img'][0].shape[:2]
         results['flow'] = [

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from importlib.resources import files
 from itertools import zip_longest
 from os import PathLike
-from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
-from mmagic.evaluation.metrics.psnr import psnr
-from mmagic.evaluation.metrics.ssim import ssim
-from mmcv import flow2rgb
 
 from ...models.baselines.bicubic import BicubicUpsampling
+from ...utils.files import atomic_write
+from ...utils.quality import SSIM_WINDOW, psnr, ssim
+from ...video.frames import check_image
+from ..flow_colours import flow_to_rgb
 
 LAYERS = dict(
     input='Input', bicubic='Bicubic', restored='Restored', target='Ground truth'
@@ -28,8 +28,6 @@ JPEG_SETTINGS = [
     cv2.IMWRITE_JPEG_QUALITY, 95,
     cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
 ]  # fmt: skip
-
-SSIM_WINDOW = 11
 
 
 @dataclass
@@ -137,14 +135,8 @@ class ComparePage:
         """
         if not self._frames:
             raise ValueError(f'there is no frame to show in {path}')
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f'.{path.name}.partial')
-        try:
-            partial.write_text(self._render(), encoding='utf-8')
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+        with atomic_write(path) as draft:
+            draft.write_text(self._render(), encoding='utf-8')
 
     def _check_sizes(self, index: int, images: dict[str, np.ndarray]) -> None:
         sizes = {name: image.shape[:2] for name, image in images.items()}
@@ -321,12 +313,7 @@ def _in_step(kinds: dict[str, Iterable]) -> Iterator[dict]:
 
 
 def _to_uint8(name: str, index: int, image: np.ndarray) -> np.ndarray:
-    sound = image.ndim == 3 and image.shape[2] == 3 and image.size > 0
-    if not sound or image.dtype not in (np.uint8, np.uint16):
-        raise ValueError(
-            f'{name} of frame {index} must be (H, W, 3), uint8 or uint16, '
-            f'got {image.shape}, {image.dtype}'
-        )
+    check_image(image, f'{name} of frame {index}')
     if image.dtype == np.uint16:
         image = np.rint(image / 257).astype(np.uint8)
     return image
@@ -348,8 +335,8 @@ def _measure(
     """PSNR and SSIM as in evaluation; None where the image is too small."""
     size = min(image.shape[:2]) - 2 * border
     return (
-        float(psnr(image, target, crop_border=border)) if size > 0 else None,
-        float(ssim(image, target, crop_border=border)) if size >= SSIM_WINDOW else None,
+        psnr(image, target, border) if size > 0 else None,
+        ssim(image, target, border) if size >= SSIM_WINDOW else None,
     )
 
 
@@ -369,7 +356,7 @@ def _draw_flow(flow: np.ndarray | None) -> Iterator[dict[str, str]]:
             continue
         vectors = np.ascontiguousarray(vectors, np.float32)
         longest = np.linalg.norm(vectors, axis=-1).max()
-        picture = (255 * flow2rgb(vectors)).round().astype(np.uint8)
+        picture = (255 * flow_to_rgb(vectors)).round().astype(np.uint8)
         yield dict(
             caption=f'flow to {_say_offset(t, len(flow))}, up to {longest:.1f}\u00a0px',
             image=_encode(picture, '.png'),

@@ -1,4 +1,4 @@
-"""Make GoPro's low-resolution frames and annotation; can be stopped and taken up again.
+"""Make GoPro's low-resolution frames and annotation; can be interrupted and resumed.
 
 python tools/dataset_converters/gopro/prepare_gopro.py data/GoPro --num-processes 8
 """
@@ -20,19 +20,19 @@ def parse_args() -> argparse.Namespace:
         nargs='+',
         choices=[*SPLITS],
         default=['test'],
-        help='splits to treat (default: test)',
+        help='splits to process (default: test)',
     )
     parser.add_argument(
         '--blur',
         choices=BLURS,
         default='blur',
-        help='which of the blurry frames (default: blur)',
+        help='kind of blurry frames (default: blur)',
     )
     parser.add_argument(
         '--scale', type=int, default=4, help='ratio of HR to LR size (default: 4)'
     )
     parser.add_argument(
-        '--num-processes', type=int, default=4, help='at the same time (default: 4)'
+        '--num-processes', type=int, default=4, help='parallel processes (default: 4)'
     )
     return parser.parse_args()
 

@@ -20,7 +20,7 @@ def parse_args() -> argparse.Namespace:
         nargs='+',
         choices=[*SPLITS],
         default=[*SPLITS],
-        help='splits to look at (default: both)',
+        help='splits to check (default: both)',
     )
     return parser.parse_args()
 
@@ -31,7 +31,7 @@ def main() -> None:
     for file in files.values():
         clips = read_annotation(file)
         print(f'{file}: {len(clips)} clips, {sum(clips.values()):,} frames')
-    print('\nThe flow for training, if it is not there:')
+    print('\nTo make the flow for training, if it is missing:')
     for split in args.splits:
         print(
             f'  python tools/generate_flow.py --data-root {args.root} '
