@@ -28,6 +28,5 @@ gopro_dataloader = dict(
     ),
 )
 gopro_evaluator = dict(
-    type='Evaluator',
-    metrics=[dict(type='VSRDBMetric', protocol='published', prefix='GoPro')],
+    metrics=[dict(type='VSRDBMetric', protocol='published', prefix='GoPro')]
 )
