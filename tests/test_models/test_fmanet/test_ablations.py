@@ -62,15 +62,16 @@ def randn(*shape):
 def build_tiny(name):
     """The model of a config with what it is about, in small nets."""
     config = Config.fromfile(FOLDER / f'{name}.py').model
-    for net in filter(None, (config.net_d, config.get('net_r'))):
-        num_flows = net.num_flows if net.num_frames == 3 else 3
-        net.update(
-            TINY,
-            init_cfg=None,
-            num_flows=num_flows,
-            num_blocks=min(net.num_blocks, 2),
-            channels=2 * math.lcm(net.num_frames, num_flows),
-        )
+    sizes = config.architecture
+    num_flows = sizes.num_flows if sizes.num_frames == 3 else 3
+    sizes.update(
+        TINY,
+        num_flows=num_flows,
+        num_blocks=min(sizes.num_blocks, 2),
+        channels=2 * math.lcm(sizes.num_frames, num_flows),
+    )
+    if config.type == 'FMANet':
+        config.net_d.init_cfg = None
     return MODELS.build(config)
 
 
