@@ -33,7 +33,10 @@ class WindowRestormer(BaseModule):
         channels = 3 * scale**2
         self.conv_first = conv3x3(3 * num_frames, channels)
         self.body = build_part(
-            restormer, type='Restormer', inp_channels=channels, out_channels=channels
+            restormer,
+            type='mmagic.Restormer',
+            inp_channels=channels,
+            out_channels=channels,
         )
 
     def forward(self, frames: Tensor) -> Tensor:
