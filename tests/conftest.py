@@ -3,8 +3,11 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
+import pytest
 import torch
 from mmengine.registry import init_default_scope
+from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parent))
 torch.set_num_threads(1)
@@ -14,6 +17,17 @@ if find_spec('mmagic'):
     import fmanet_mm.openmmlab  # noqa: F401
 
     init_default_scope('mmagic')
+
+
+@pytest.fixture(scope='session')
+def read_rgb():
+    """Read a PNG as RGB with another library than the package does."""
+
+    def read(path):
+        with Image.open(path) as image:
+            return np.asarray(image.convert('RGB'))
+
+    return read
 
 
 def pytest_collection_modifyitems(items):

@@ -14,6 +14,7 @@ network trained without the temporal anchor:
 import argparse
 from pathlib import Path
 
+from fmanet_mm.visualization.internals import draw_features, draw_flows, draw_kernels
 from mmagic.registry import DATASETS, MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
