@@ -235,7 +235,7 @@ def test_missing_flow_is_named_with_the_command(vsrdb_set):
         load(vsrdb_set)
     assert str(error.value) == (
         '2 of 6 flow files of clip 000 are missing, the first is '
-        f'{folder}/00000002_00000001.npy. make them with\n'
+        f'{folder}/00000002_00000001.npy; make them with\n'
         f'  python tools/generate_flow.py --data-root {vsrdb_set.root} --sharp-lr '
         'train_sharp_bicubic/X4 --out train_flow/X4 --num-frames 3'
     )

@@ -92,7 +92,7 @@ def test_bad_steps_are_skipped_as_if_they_were_not(caplog):
         expected.step(value)
     assert training.weight == expected.weight
     assert 'skipped, 2 in a row of at most 2' in caplog.text
-    assert 'Iteration 5' in caplog.text
+    assert 'iteration 5' in caplog.text
 
 
 def test_too_many_in_a_row_stop_the_training():
