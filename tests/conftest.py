@@ -3,8 +3,11 @@ import signal
 import sys
 from importlib.util import find_spec
 
+import numpy as np
+import pytest
 import torch
 from mmengine.registry import init_default_scope
+from PIL import Image
 
 torch.set_num_threads(1)
 # Shells let what they start in the background ignore interrupts.
@@ -28,6 +31,17 @@ def pytest_ignore_collect(collection_path):
     if HAS_MMAGIC or collection_path.suffix != '.py':
         return None
     return NEEDS_OPENMMLAB.search(collection_path.read_text()) is not None or None
+
+
+@pytest.fixture(scope='session')
+def read_rgb():
+    """Read a PNG as RGB with another library than the package does."""
+
+    def read(path):
+        with Image.open(path) as image:
+            return np.asarray(image.convert('RGB'))
+
+    return read
 
 
 def pytest_collection_modifyitems(items):
