@@ -35,6 +35,7 @@ class StreamingRestorer:
         scale (int): See :class:`ClipRestorer`.
         context (int): T // 2.
         device (torch.device): Of the network's weights; the CPU if it has none.
+        strips (Strips): On which frames are computed, chosen with the first one.
 
     Raises:
         ValueError: If the network restores no windows, or the budget is not positive.
@@ -62,7 +63,7 @@ class StreamingRestorer:
         self._memory_budget = memory_budget
         self._autocast_dtype = autocast_dtype
         self._size = None
-        self._strips = Strips()
+        self.strips = Strips()
 
     @torch.inference_mode()
     def restore(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
@@ -97,7 +98,7 @@ class StreamingRestorer:
             size = (*frame.shape[1:], self._feature_dtype(frame))
             if index == 0 and size != self._size:
                 self._size = size
-                self._strips = self._choose_strips(*size)
+                self.strips = self._choose_strips(*size)
             yield frame
 
     def _choose_strips(self, height: int, width: int, dtype: torch.dtype) -> Strips:
@@ -121,12 +122,12 @@ class StreamingRestorer:
         while True:
             try:
                 with self._autocast():
-                    return function(argument, self._strips)
+                    return function(argument, self.strips)
             except Exception as error:
-                lower = self._strips.halved(self._size[0])
+                lower = self.strips.halved(self._size[0])
                 if not is_out_of_memory(error) or lower is None:
                     raise
-            self._strips = lower
+            self.strips = lower
             torch.cuda.empty_cache()
             print_log(f'memory ran out: continuing with strips of {lower.rows} rows')
 

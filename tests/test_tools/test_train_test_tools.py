@@ -172,7 +172,7 @@ def test_test_refuses_a_checkpoint_of_another_network(trained, tmp_path):
         ('train', ['gone.py'], 'there is no file gone.py'),
         ('train', [CONFIG, '--resume', 'gone.pth'], 'there is no file gone.pth'),
         ('test', [CONFIG, 'gone.pth'], 'there is no file gone.pth'),
-        ('test', [CONFIG, CONFIG, '--out', 'metrics.csv'], 'metrics.csv should end'),
+        ('test', [CONFIG, CONFIG, '--out', 'metrics.csv'], 'metrics.csv must end'),
     ],
 )
 def test_wrong_arguments_are_named(capsys, tool, arguments, named):

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import torch
 
-from fmanet_mm.visualization.comparison import draw_comparison
+from fmanet_mm.visualization.comparison import plot_comparison
 
 
 def test_images_are_drawn_in_their_colours(model, tmp_path):
@@ -10,7 +10,7 @@ def test_images_are_drawn_in_their_colours(model, tmp_path):
     window = torch.tensor(blurry)[:, None, None].expand(3, 3, 24, 32)
     truth = torch.tensor(sharp)[:, None, None].expand(3, 96, 128)
     path = tmp_path / 'new' / 'picture.png'
-    draw_comparison(model, window, truth, path)
+    plot_comparison(model, window, truth, path)
     picture = cv2.imread(str(path))[..., ::-1].reshape(-1, 3)
 
     def pixels(colour):

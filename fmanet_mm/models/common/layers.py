@@ -23,7 +23,8 @@ def build_part(cfg: dict, **sizes) -> BaseModule:
         cfg (dict): ``type``, and arguments that only this type has.
         sizes: Arguments that all of its kind have.
     """
-    return MODELS.build(dict(**sizes, **cfg))
+    # MMEngine's own scope has all of ours, whatever the default scope is.
+    return MODELS.build(dict(_scope_='mmengine', **sizes, **cfg))
 
 
 def activate(x: Tensor) -> Tensor:

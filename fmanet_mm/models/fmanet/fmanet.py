@@ -383,11 +383,12 @@ class FMANet(FMANetStage1):
         strips: Strips,
     ) -> Tensor:
         """NetD, then NetR, on the features of a window's levels, (N, T, C, H, W)."""
-        _, flow_masks, kernel_feature = self.net_d.refine(features_d, strips)
+        degradation = self.net_d.refine(features_d, strips)
         kernels = self.net_r.embed_kernel_feature(
-            kernel_feature, self.net_d.kernel_head, strips
+            degradation.kernel_feature, self.net_d.kernel_head, strips
         )
-        del kernel_feature
+        flow_masks = degradation.flow_masks
+        del degradation  # frees NetD's last features
         restoration = self.net_r.refine(frames, features_r, flow_masks, kernels, strips)
         return restoration.output
 

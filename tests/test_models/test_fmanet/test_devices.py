@@ -58,5 +58,5 @@ def test_two_devices_are_noticed():
     with fake_gpu():
         model = build_tiny('blocks_m1_stage2')
         window = torch.rand(1, 3, 3, 24, 10, device='cpu')
-        with pytest.raises(RuntimeError, match='two different devices cpu, cuda:0'):
+        with pytest.raises(RuntimeError, match='same device|different devices'):
             model.forward_tensor(window)

@@ -88,7 +88,7 @@ def check_gradients(model, data):
     """Gradient norms of step 1, by the authors' names through the converter."""
     for prefix, convert, net in (
         (golden.NET_D, convert_net_d, model.net_d),
-        (golden.NET_R, convert_net_r, model.net_r),
+        (golden.NET_R, convert_net_r, getattr(model, 'net_r', None)),
     ):
         norms = {
             name.removeprefix(prefix): torch.tensor(norm)
@@ -265,9 +265,7 @@ class TestCheckpoints:
 
     def test_other_stage(self, load):
         stage_1, stage_2 = (golden.load(f'tiny_stage{s}') for s in (1, 2))
-        with pytest.raises(
-            ValueError, match='stage 1, the config of stage 2.*--stage1'
-        ):
+        with pytest.raises(ValueError, match='is of stage 1, the config.*--stage1'):
             load(build(stage_2), state_dict(stage_1))
         with pytest.raises(
             ValueError, match='not known to the model .net_r.*is of stage 2'
@@ -281,7 +279,7 @@ class TestCheckpoints:
         with pytest.raises(ValueError, match=rf'1 missing \({name}\)'):
             load(model, {k: v for k, v in state.items() if k != name})
         with pytest.raises(
-            ValueError, match=rf'another shape \({name}.*config it was trained'
+            ValueError, match=rf'another shape \({name}.*it was trained'
         ):
             load(model, state | {name: state[name][:1]})
 

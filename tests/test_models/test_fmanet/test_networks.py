@@ -16,7 +16,7 @@ from fmanet_mm.models.common.layers import (
 )
 from fmanet_mm.models.common.multi_attention import ChannelLayerNorm
 from fmanet_mm.models.common.rdb import ResidualDenseBlock
-from fmanet_mm.models.fmanet.net_r import KernelEmbedding
+from fmanet_mm.models.fmanet.net_r import ComposedKernelEmbedding, KernelEmbedding
 
 TINY = dict(
     channels=30,
@@ -138,7 +138,9 @@ def test_composed_kernel_embedding_equals_both_steps(size):
     head = conv_pair(2, 6, 4**2).double()
     feature = torch.rand(2, 3, 2, *size, dtype=torch.float64)
     expected = embedding(per_frame(head, feature))
-    torch.testing.assert_close(embedding.after(head)(feature), expected)
+    torch.testing.assert_close(
+        ComposedKernelEmbedding(head, embedding)(feature), expected
+    )
 
 
 @pytest.mark.parametrize(('kernel_size', 'makes_kernels'), [(2, True), (4, False)])
@@ -150,7 +152,7 @@ def test_kernels_are_made_if_that_is_cheaper(kernel_size, makes_kernels):
     embedding.conv_in.register_forward_pre_hook(
         lambda module, inputs: shapes.append(inputs[0].shape)
     )
-    embedding.after(head)(torch.rand(1, 3, 2, 32, 32))
+    ComposedKernelEmbedding(head, embedding)(torch.rand(1, 3, 2, 32, 32))
     assert ((1, 3, kernel_size**2, 32, 32) in shapes) == makes_kernels
 
 
