@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from mmagic.registry import (
     EVALUATORS,
     HOOKS,
@@ -22,7 +23,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.dataset import Compose
 from mmengine.optim import build_optim_wrapper
 
-from fmanet_mm.restoration.loading import build_network, build_restorer
+from fmanet_mm.restoration.loading import build_network, build_restorer, load_network
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 FOLDERS = ('.', 'ablations', 'baselines', 'demo')
@@ -35,6 +36,7 @@ BASES = sorted(
     str(path.relative_to(CONFIGS).with_suffix(''))
     for path in (CONFIGS / '_base_').rglob('*.py')
 )
+MEASURES = (('PSNR', 2), ('SSIM', 4), ('tOF', 3))
 SPLITS = ('train', 'val', 'test')
 KERNEL_SIZES = ('degradation_kernel_size', 'restoration_kernel_size')
 MOST_LINES = 45
@@ -230,6 +232,23 @@ def test_published_sizes():
     anchors = [*model.net_d.anchor_head.parameters()] * 2
     without = parameters('fmanet_s_stage2') - sum(p.numel() for p in anchors)
     assert round(without / 1e6, 1) == 7.4
+
+
+@pytest.mark.parametrize(
+    'entry',
+    yaml.safe_load((CONFIGS / 'metafile.yml').read_text())['Models'],
+    ids=lambda entry: entry['Name'],
+)
+def test_the_metafile_says_what_the_configs_describe(entry):
+    path = CONFIGS.parent / entry['Config']
+    name = str(path.relative_to(CONFIGS).with_suffix(''))
+    assert Path(name).name == entry['Name']
+    assert parameters(name) == entry['Metadata']['Parameters']
+    if 'Weights' in entry:
+        load_network(CONFIGS.parent / entry['Weights'], path)
+        (result,) = entry['Results']
+        row = ' | '.join(f'{result["Metrics"][m]:.{digits}f}' for m, digits in MEASURES)
+        assert row in (CONFIGS.parent / 'docs/results.md').read_text()
 
 
 def test_published_training():
