@@ -45,7 +45,7 @@ def read_rgb():
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport():
-    """Escape file names in captured output that are not UTF-8; xdist cannot send them."""
+    """Escape captured names that are not UTF-8, which xdist cannot send."""
     report = yield
     report.sections = [
         (name, text.encode('utf-8', 'backslashreplace').decode())
