@@ -1,6 +1,5 @@
 import re
 import signal
-import sys
 from importlib.util import find_spec
 
 import numpy as np
@@ -42,6 +41,17 @@ def read_rgb():
             return np.asarray(image.convert('RGB'))
 
     return read
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport():
+    """Escape captured names that are not UTF-8, which xdist cannot send."""
+    report = yield
+    report.sections = [
+        (name, text.encode('utf-8', 'backslashreplace').decode())
+        for name, text in report.sections
+    ]
+    return report
 
 
 def pytest_collection_modifyitems(items):

@@ -68,7 +68,7 @@ from fmanet_mm.cli.restore_video import main
 arguments = ['clip.mp4', '--out', 'cli.mp4', '--device', 'cpu', '--compare']
 assert main([*arguments, '--checkpoint', {str(WEIGHTS)!r}]) == 0
 """,
-    'export': """
+    'export': f"""
 from fmanet_mm.export import export_network
 from fmanet_mm.restoration import load_network
 network = load_network('demo.pth', {str(DEMO / 'demo_stage2.py')!r})

@@ -301,7 +301,7 @@ def test_a_picture_beside_sound_is_no_video(tmp_path):
     with av.open(str(path), 'w', format='mp4') as container:
         cover = container.add_stream('mjpeg', rate=1)
         cover.height, cover.width, cover.pix_fmt = 48, 64, 'yuvj420p'
-        cover.disposition = Disposition.attached_pic
+        cover.disposition = Disposition.attached_pic.value
         image = av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), 'rgb24')
         container.mux(cover.encode(image))
         container.mux(cover.encode())
