@@ -119,7 +119,7 @@ except SystemExit as error:
     assert message in result.stdout + result.stderr
 
 
-def test_training_without_mmagic_says_what_to_install(folder):
+def test_training_without_mmagic_says_what_to_do(folder):
     script = """
 import sys
 sys.modules['mmagic'] = None
@@ -128,4 +128,7 @@ try:
 except ImportError as error:
     print(error)
 """
-    assert 'pip install "fmanet_mm[train]"' in run(script, folder)
+    remedy = 'pip install "fmanet_mm[train]"'
+    if sys.version_info >= (3, 13):
+        remedy = 'PYTHON=/path/to/python3.11 bash tools/setup_env.sh'
+    assert remedy in run(script, folder)

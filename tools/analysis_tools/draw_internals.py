@@ -18,7 +18,7 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, MODELS, init_default_scope
 
 import fmanet_mm.openmmlab  # noqa: F401
-from fmanet_mm.models import FMANetStage1
+from fmanet_mm.models.fmanet.fmanet import FMANetStage1
 from fmanet_mm.models.fmanet.plots import plot_features, plot_flows, plot_kernels
 from fmanet_mm.utils.checkpoint import load_state_dict_file
 
