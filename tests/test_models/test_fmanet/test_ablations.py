@@ -18,6 +18,7 @@ from fmanet_mm.models import (
     DeformableAlignment,
     DynamicDownsampling,
     FlowGuidedDynamicDownsampling,
+    FMANet,
     GuidedAttention,
     GuidedModulation,
     MultiFlowWarp,
@@ -113,7 +114,7 @@ def test_every_config_trains(name):
 
 @pytest.mark.parametrize('name', STREAMED)
 @torch.no_grad()
-def test_streams_on_strips_equal_windows(name):
+def test_streams_on_strips_equal_windows(monkeypatch, name):
     model = build_tiny(name).eval()
     frames = torch.rand(3, 3, 16, 10)
     reach = model.num_frames // 2
@@ -121,13 +122,14 @@ def test_streams_on_strips_equal_windows(name):
     windows = padded.unfold(0, model.num_frames, 1).movedim(-1, 1)
     expected = model(windows, mode='tensor')
     rows = set()
-    refine = model.refine
+    refine = FMANet.refine
 
-    def observe(window, strips):
-        rows.add(strips.rows)
-        return refine(window, strips)
+    def observe(self, window, strips):
+        if window[0].image.device.type != 'meta':  # on which memory is measured
+            rows.add(strips.rows)
+        return refine(self, window, strips)
 
-    model.refine = observe
+    monkeypatch.setattr(FMANet, 'refine', observe)
     restorer = StreamingRestorer(model, memory_budget=1e-6)
     given = torch.stack(list(restorer.restore(frames)))
     assert rows == {8}
