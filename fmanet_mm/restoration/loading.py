@@ -12,6 +12,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from .. import models  # noqa: F401, registers the networks
+from ..compat import explained_imports, prepare_openmmlab
 from ..utils import config_root
 from ..utils.checkpoint import load_state_dict_file
 from .adapters import RESTORERS
@@ -89,9 +90,13 @@ def build_restorer(network: nn.Module, **settings: Any) -> ClipRestorer:
         ValueError: If the network restores no video.
     """
     config = getattr(network, 'cfg', None) or {}
-    return RESTORERS.build(
-        dict(network=network, **config.get('restorer', STREAMING), **settings)
-    )
+    restorer = config.get('restorer', STREAMING)
+    try:
+        return RESTORERS.build(dict(network=network, **restorer, **settings))
+    except (KeyError, TypeError) as error:
+        raise ValueError(
+            f'restorer={dict(restorer)} cannot be built: {error}'
+        ) from error
 
 
 def load_network(
@@ -132,7 +137,7 @@ def load_network(
             # Some buffers are in no checkpoint; their values come from the constructor.
             network = build_network(config)
             network.load_state_dict(weights)
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f'{checkpoint}: {error}') from error
     return network.float().eval()
 
@@ -160,12 +165,21 @@ def build_network(config: Config) -> nn.Module:
 
     Raises:
         ImportError: If it is one of MMagic's networks and MMagic is not installed.
+        ValueError: If there is no such network.
     """
     model = config.model.get(GENERATOR, config.model)
     registry = MODELS
     if registry.get(model['type']) is None:
-        import_modules_from_strings(**config.get('custom_imports', {}))
-        from mmagic.registry import MODELS as registry
+        prepare_openmmlab()
+        with explained_imports():
+            if 'custom_imports' in config:
+                import_modules_from_strings(**config.custom_imports)
+            from mmagic.registry import MODELS as registry
+    if registry.get(model['type']) is None:
+        raise ValueError(
+            f'there is no network {model["type"]!r}; check the name in the config, or '
+            'import the module that registers it in custom_imports'
+        )
     network = registry.build(without_training(model))
     network.cfg = config
     return network

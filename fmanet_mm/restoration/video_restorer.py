@@ -210,10 +210,9 @@ class VideoRestorer:
             frames = IntactFrames(source)
             with open_writer(
                 dst,
-                source.info.fps,
-                source=source.info,
-                options=_with_names(options.write, source.info),
-                resume=replace(options.resume, settings=self._settings_of(options)),
+                source.info,
+                _with_names(options.write, source.info),
+                replace(options.resume, settings=self._settings_of(options)),
             ) as writer:
                 report(writer.num_frames, source.info.num_frames)
                 shots = frames.shots(options.detect_scenes)
