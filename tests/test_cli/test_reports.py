@@ -145,7 +145,7 @@ def test_text_fits_the_terminal_and_covers_the_line_before(capsys, monkeypatch):
     report = TextReport(lambda: 2.34)
     report.progress(JOB, 0, 4)
     report.end(Outcome(JOB, 4, JOB.dst))
-    assert capsys.readouterr().err == '\ra.mp4:   0% 0/4 [00:00<?, ?fra\n'
+    assert capsys.readouterr().err == '\ra.mp4:   0% 0/4 [00:00<?, ?fr\n'
 
 
 @pytest.mark.parametrize(

@@ -220,7 +220,6 @@ def test_what_precedes_damage_is_restored(tmp_path, make_clip, restore, capsys):
         (['clip.mp4', '--max-pixels', '0'], 'max_pixels must be positive'),
         (['clip.mp4', '--dtype', 'fp8'], "invalid choice: 'fp8'"),
         ([], 'required: INPUT'),
-        (['clip.mp4', '--config', '', '--checkpoint', ''], 'with --checkpoint'),
     ],
 )
 def test_commands_that_make_no_sense_are_refused(restore, capsys, arguments, message):
@@ -228,6 +227,13 @@ def test_commands_that_make_no_sense_are_refused(restore, capsys, arguments, mes
         restore(*arguments)
     assert left.value.code == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_network_must_be_named(capsys):
+    with pytest.raises(SystemExit) as left:
+        main(['clip.mp4'])
+    assert left.value.code == 2
+    assert 'name the weights of a network with --checkpoint' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -513,7 +519,7 @@ def test_compares_on_a_page(tmp_path, make_clip, restore, capsys, name):
 
 def test_compares_with_the_ground_truth(tmp_path, make_clip, restore):
     clip = make_clip('clip', 4)
-    truth = write_folder(tmp_path / 'truth', 4, size=(20, moving_images(28, (16, 24))))
+    truth = write_folder(tmp_path / 'truth', moving_images(4, (20, 28)))
     page = tmp_path / 'page.html'
     part = ['--start', '0.04', '--end', '0.12']
     options = ['--compare', page, '--ground-truth', truth]
@@ -527,7 +533,7 @@ def test_compares_with_the_ground_truth(tmp_path, make_clip, restore):
 def test_a_short_ground_truth_is_named_and_nothing_lost(
     tmp_path, make_clip, restore, capsys
 ):
-    truth = write_folder(tmp_path / 'truth', 2, size=(20, moving_images(28, (16, 24))))
+    truth = write_folder(tmp_path / 'truth', moving_images(2, (20, 28)))
     clip = make_clip('clip', 4)
     assert restore(clip, '--compare', '--ground-truth', truth) == 1
     captured = capsys.readouterr()

@@ -102,7 +102,8 @@ def test_takes_frames_when_they_are_needed(restorer):
     ],
 )
 def test_names_a_frame_that_is_none(restorer, image):
-    with pytest.raises(ValueError, match=r'frame 0 must be \(H, W, 3\) of uint8'):
+    message = r'frame 0 must be \(H, W, 3\) uint8 or uint16'
+    with pytest.raises(ValueError, match=message):
         list(restorer.restore_frames([image]))
 
 
