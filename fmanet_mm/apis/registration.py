@@ -17,9 +17,10 @@ from .inferencer import VSRDBInferencer
 class ModelAwareInferencers(Inferencers):
     """MMagic's choice of an inferencer by task, and this project's by config.
 
-    MMagic has one inferencer for every model of the task 'Video Super-Resolution'; a
-    config of this project, or one that names a ``restorer``, gets a
-    :class:`VSRDBInferencer` instead, whatever the task. All other models get MMagic's.
+    MMagic has one inferencer for every model of the task 'Video Super-Resolution'. A
+    config whose model is one of this project's or derives from one, or that names a
+    ``restorer``, gets a :class:`VSRDBInferencer` instead, whatever the task. All other
+    models get MMagic's.
 
     Args:
         task (str, optional): MMagic's name of the task.
@@ -103,5 +104,6 @@ def _is_own(config: str | Config | None) -> bool:
         return False
     model = config.get('model', {}).get('type')
     model = MODELS.get(model) if isinstance(model, str) else model
-    is_own = isinstance(model, type) and model.__module__.startswith('fmanet_mm.')
+    bases = model.__mro__ if isinstance(model, type) else ()
+    is_own = any(base.__module__.startswith('fmanet_mm.models.') for base in bases)
     return is_own or 'restorer' in config
