@@ -1,6 +1,7 @@
 """The command line of ``fmanet-restore``; reading it imports nothing slow."""
 
 import argparse
+import os
 from fractions import Fraction
 from pathlib import Path
 
@@ -65,7 +66,7 @@ def parse_args(argv: list[str] | None) -> tuple[argparse.Namespace, list[Job]]:
             codec=args.codec, crf=args.crf, pixel_format=args.pix_fmt
         )
         return args, plan_jobs(args.inputs, args.out, args.compare)
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         parser.error(str(error))
 
 
@@ -87,9 +88,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--out',
         metavar='PATH',
-        help='a video file, or a folder for images; for several inputs, or if it ends '
-        'in /, a folder for an output of the same name for each. A file of that name '
-        'is replaced; a folder of images must be empty',
+        help='a video file, or a folder for images (no suffix, or a / at its end); for '
+        'several inputs a folder for an output of the same name for each. A file of '
+        'that name is replaced when the result is complete, a link is followed; a '
+        'folder of images must be empty',
     )
     parser.add_argument(
         '--resume',
@@ -262,7 +264,7 @@ def _check_options(args: argparse.Namespace) -> None:
         raise ValueError('name the weights of a network with --checkpoint')
     if None not in (args.start, args.end) and args.start >= args.end:
         raise ValueError('--end must be later than --start')
-    has_folder = any(path.is_dir() for path in args.inputs)
+    has_folder = any(os.path.isdir(path) for path in args.inputs)
     for name in ('fps', 'pattern'):
         if getattr(args, name) is not None and not has_folder:
             raise ValueError(f'--{name} is for folders of images, but no input is one')
