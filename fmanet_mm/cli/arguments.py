@@ -61,6 +61,7 @@ def parse_args(argv: list[str] | None) -> tuple[argparse.Namespace, list[Job]]:
             folder_fps=args.fps or DEFAULT_FPS,
             pattern=args.pattern,
             limits=Limits(**limits),
+            to_srgb=args.to_srgb,
         )
         args.write = WriteOptions(
             codec=args.codec, crf=args.crf, pixel_format=args.pix_fmt
@@ -165,6 +166,11 @@ def _add_input_options(group: argparse._ArgumentGroup) -> None:
         type=_fps,
         help='frames a second of a folder, such as 30000/1001 '
         f'(default: {DEFAULT_FPS})',
+    )
+    group.add_argument(
+        '--to-srgb',
+        action='store_true',
+        help='convert images with a colour profile to sRGB (default: images keep it)',
     )
     group.add_argument(
         '--no-scene-cuts',

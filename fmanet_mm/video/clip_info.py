@@ -22,6 +22,8 @@ class ClipInfo:
             the audio refers; 0 for a folder.
         stems (tuple[str, ...]): Names without suffix of the images of a folder, in
             order; empty for a video file.
+        icc_profile (bytes, optional): ICC profile of the images of a folder, if it is
+            one of RGB.
     """
 
     path: Path
@@ -33,3 +35,4 @@ class ClipInfo:
     end: Fraction | None = None
     origin: Fraction = Fraction(0)
     stems: tuple[str, ...] = ()
+    icc_profile: bytes | None = None

@@ -26,6 +26,8 @@ class ReadOptions:
         limits (Limits): What is refused as too large or too long.
         keep_depth (bool): Give uint16 for video of more than 8 bits and for 16-bit
             images, instead of rounding to 8 bits.
+        to_srgb (bool): Convert images with an ICC profile to sRGB, instead of keeping
+            the profile.
 
     Attributes:
         start (Fraction | None): As given, but exact: 0.2 becomes 1/5.
@@ -43,6 +45,7 @@ class ReadOptions:
     pattern: str | None = None
     limits: Limits = Limits()
     keep_depth: bool = False
+    to_srgb: bool = False
 
     def __post_init__(self) -> None:
         start = _to_seconds('start', self.start)

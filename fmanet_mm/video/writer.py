@@ -27,6 +27,7 @@ from .encoding import (
 )
 from .formats import DEEP_IMAGE_SUFFIXES, NUMBERED, find_format
 from .frames import check_image
+from .image_files import embed_profile, is_srgb
 from .options import DEFAULT_FPS, NO_RESUME, WRITE_DEFAULTS, Resume, WriteOptions
 from .segments import NUM_FRAMES, Segments
 from .stream_copy import CopiedStreams, TimeSpan
@@ -242,6 +243,17 @@ class VideoFileWriter(FrameWriter):
             pyav=av.__version__,
         )
         super().__init__(path, source, resume, settings)
+        if (
+            source is not None
+            and source.icc_profile
+            and not is_srgb(source.icc_profile)
+        ):
+            _LOGGER.warning(
+                '%s has no place for the colour profile of %s; --to-srgb converts the '
+                'images',
+                path,
+                source.path,
+            )
         self._segments = Segments(
             self._folder, NUM_FRAMES if self._folder.keep else None
         )
@@ -438,6 +450,7 @@ class ImageFolderWriter(FrameWriter):
                 f'the folder {path} is not empty; empty it or choose another, so that '
                 'the frames of two clips are not mixed'
             )
+        self._profile = source.icc_profile if source else None
         self._images = self._folder.path / 'images'
         self._filenames = iter(options.filenames or map(NUMBERED.format, count()))
 
@@ -459,12 +472,27 @@ class ImageFolderWriter(FrameWriter):
             )
         if image.dtype == np.uint16 and suffix.lower() not in DEEP_IMAGE_SUFFIXES:
             image = cv2.convertScaleAbs(image, alpha=255 / 65535)
-        _, data = cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        _, encoded = cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        data = self._with_profile(encoded.tobytes(), suffix)
         try:
             self._images.mkdir(exist_ok=True)
-            self._folder.write(f'images/{name}', data.tobytes())
+            self._folder.write(f'images/{name}', data)
         except OSError as error:
             raise self._explain(error) from error
+
+    def _with_profile(self, data: bytes, suffix: str) -> bytes:
+        if self._profile is None:
+            return data
+        with_profile = embed_profile(data, suffix, self._profile)
+        if with_profile is None:
+            self._profile = None
+            _LOGGER.warning(
+                'the images in %s have no colour profile, which is only kept in PNG '
+                'and JPEG; --to-srgb converts them',
+                self.path,
+            )
+            return data
+        return with_profile
 
     def _complete(self) -> Path:
         return self._images
