@@ -64,7 +64,9 @@ def write_folder(path, images):
     """Write a clip as a folder of PNG images; gives its path."""
     path.mkdir()
     for index, image in enumerate(images):
-        cv2.imwrite(str(path / f'{index:04d}.png'), image[..., ::-1])
+        # OpenCV crashes at paths that are not UTF-8.
+        data = cv2.imencode('.png', image[..., ::-1])[1]
+        (path / f'{index:04d}.png').write_bytes(data)
     return path
 
 

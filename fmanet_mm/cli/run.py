@@ -221,7 +221,14 @@ def _compare(job: Job, args: argparse.Namespace, restorer) -> None:
 
 
 def _explain(error: BaseException, args: argparse.Namespace) -> str:
-    """Describe an error in one line."""
+    """Describe an error in one line, even one that cannot be described."""
+    try:
+        return _describe(error, args)
+    except Exception:
+        return f'{type(error).__name__}, without a message; --debug shows where'
+
+
+def _describe(error: BaseException, args: argparse.Namespace) -> str:
     if isinstance(error, KeyboardInterrupt):
         return 'interrupted'
     if args.debug:

@@ -18,6 +18,7 @@ def write_png(path: Path, image: np.ndarray) -> None:
     Raises:
         OSError: If it cannot be written.
     """
+    # OpenCV itself crashes at paths that are not UTF-8.
+    _, data = cv2.imencode('.png', cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     with atomic_write(path) as draft:
-        if not cv2.imwrite(str(draft), cv2.cvtColor(image, cv2.COLOR_RGB2BGR)):
-            raise OSError(f'{path} cannot be written; check that the disk is not full')
+        draft.write_bytes(data)

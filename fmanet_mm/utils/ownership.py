@@ -5,9 +5,15 @@ import os
 import secrets
 import socket
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+try:
+    import fcntl
+except ImportError:  # Not on Windows.
+    fcntl = None
 
 _CLOCK_TOLERANCE = 5.0
 """Seconds by which a process's start may differ, since clocks are set."""
@@ -96,16 +102,21 @@ class OwnerLock:
                 time.sleep(0.05)
 
     def _remove_stale(self) -> None:
-        """Remove the lock of a dead process, unless another process was faster."""
-        stale = self._read()
-        place = self.path.with_name(f'{self.path.name}.{secrets.token_hex(4)}')
-        with suppress(FileNotFoundError):
-            os.rename(self.path, place)
-            found = OwnerLock(place, self._what)._read()
-            if found != stale:
-                os.rename(place, self.path)
-                return
-            place.unlink()
+        """Remove the lock if its process has ended."""
+        with _one_at_a_time(self.path.with_name(f'{self.path.name}.guard')):
+            owner = self._read()
+            if owner is None or not _may_run(owner):
+                self.path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _one_at_a_time(path: Path) -> Iterator[None]:
+    """Let one process after the other run the block, where the system can."""
+    with open(path, 'ab') as file:
+        if fcntl is not None:
+            with suppress(OSError):  # Some network file systems have no such locks.
+                fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _this_process() -> dict[str, Any]:

@@ -57,7 +57,10 @@ def kept_output(target: Path) -> Path | None:
 def holds_work(folder: Path) -> bool:
     """Whether a work folder holds more than its records."""
     files = (path for path in folder.rglob('*') if path.is_file())
-    return any(path.name not in (SETTINGS, RECORD, LOCK, DRAFT) for path in files)
+    return any(
+        path.name not in (SETTINGS, RECORD, DRAFT) and not path.name.startswith(LOCK)
+        for path in files
+    )
 
 
 class WorkFolder:
@@ -226,7 +229,7 @@ class WorkFolder:
     def _begin(self) -> None:
         """Empty the folder, and write the settings of this run."""
         for path in self.path.iterdir():
-            if path.name not in (LOCK, RECORD):
+            if path.name != RECORD and not path.name.startswith(LOCK):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
         self.write(SETTINGS, json.dumps(self._settings, indent=2).encode())
 
