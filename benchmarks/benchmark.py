@@ -1,10 +1,10 @@
 """Measure the package against FMA-Net in the published form.
 
-    python tools/analysis_tools/benchmark.py --sizes 90x160 180x320 --dtypes fp32 bf16
+    python benchmarks/benchmark.py --sizes 90x160 180x320 --dtypes fp32 bf16
 
-The cases take turns, each in a process of its own, so that they meet the same machine
-and each has its own peak of memory. A case that fails, as for want of memory, is
-reported, and the others go on.
+The cases take turns, each in a process of its own: they run under the same conditions,
+and the peak memory of each can be measured. A case that fails, for example because
+memory runs out, is reported, and the others continue.
 """
 
 import argparse
@@ -17,9 +17,9 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-from benchmark import report
-from benchmark.cases import DTYPES, REFERENCE, VARIANTS, Case, Task
-from benchmark.worker import Worker
+import report
+from cases import DTYPES, REFERENCE, VARIANTS, Case, Task
+from worker import Worker
 
 QUICK = dict(
     sizes=[(12, 16), (16, 24)],
@@ -44,26 +44,26 @@ def parse_args() -> argparse.Namespace:
         type=frame_size,
         default=[(90, 160), (180, 320)],
         metavar='HxW',
-        help='sizes of LR frames; none: leave this part out (default: 90x160 180x320)',
+        help='sizes of LR frames; none: skip this part (default: 90x160 180x320)',
     )
     add('--dtypes', nargs='+', choices=DTYPES, default=['fp32', 'bf16'])
     add('--variants', nargs='+', choices=VARIANTS['frame'], default=VARIANTS['frame'])
     add('--device', help='default: a GPU if there is one')
-    add('--threads', type=positive, help="of the CPU (default: torch's choice)")
+    add('--threads', type=positive, help="CPU threads (default: torch's choice)")
     add(
         '--compile',
         nargs='?',
         const='default',
         choices=['default', 'reduce-overhead', 'max-autotune'],
-        help='measure every case through torch.compile too; reduce-overhead uses CUDA '
+        help='measure every case with torch.compile, too; reduce-overhead uses CUDA '
         'graphs',
     )
-    add('--repeats', type=positive, default=3, help='turns of every case (default: 3)')
+    add('--repeats', type=positive, default=3, help='turns of each case (default: 3)')
     add(
         '--frames',
         type=positive,
-        help='frames, or steps of training, timed in a turn (default: 1 on a CPU, 20 '
-        'on a GPU); clips: always 1',
+        help='frames or training steps timed in a turn (default: 1 on a CPU, 20 on a '
+        'GPU); clips: always 1',
     )
     add(
         '--clip-lengths',
@@ -71,7 +71,7 @@ def parse_args() -> argparse.Namespace:
         type=positive,
         default=[],
         metavar='FRAMES',
-        help='restore whole clips of these lengths, too',
+        help='restore complete clips of these lengths, too',
     )
     add(
         '--training',
@@ -84,33 +84,33 @@ def parse_args() -> argparse.Namespace:
         '--long',
         type=positive,
         metavar='FRAMES',
-        help='see whether memory grows over so many frames of one stream',
+        help='check whether memory grows over this number of frames of one stream',
     )
     add(
         '--clip-size',
         type=frame_size,
         default=(48, 80),
         metavar='HxW',
-        help='of --clip-lengths and --long (default: 48x80)',
+        help='frame size for --clip-lengths and --long (default: 48x80)',
     )
     add(
         '--memory',
         type=float,
         metavar='GIB',
-        help='budget of the streams, which take strips if need be (default: what is '
-        'free)',
+        help='memory budget of the streams, which use strips to keep it (default: free '
+        'memory)',
     )
     add(
         '--profile',
         action='store_true',
-        help='tell which operations the time of each case goes to',
+        help='report which operations the time of each case goes to',
     )
     add(
         '--quick',
         action='store_true',
-        help='see in a minute that everything works: a tiny network, small defaults',
+        help='check in a minute that everything works: tiny network, small defaults',
     )
-    add('--out', type=Path, default=Path('work_dirs/benchmark'), help='folder to write')
+    add('--out', type=Path, default=Path('work_dirs/benchmark'), help='output folder')
     args = parser.parse_args()
     if args.quick:
         parser.set_defaults(**QUICK)
@@ -127,7 +127,7 @@ def parse_args() -> argparse.Namespace:
 def frame_size(text: str) -> tuple[int, int]:
     height, _, width = text.partition('x')
     if not (height.isdecimal() and width.isdecimal() and int(height) * int(width)):
-        raise argparse.ArgumentTypeError(f'must be HxW, as 180x320, got {text!r}')
+        raise argparse.ArgumentTypeError(f'must be HxW, such as 180x320, got {text!r}')
     return int(height), int(width)
 
 
@@ -159,12 +159,12 @@ def list_cases(task: Task, args: argparse.Namespace) -> list[Case]:
 
 
 class Run:
-    """A case on its way.
+    """The measurement of one case.
 
     Args:
         task (Task): What is computed.
         case (Case): How.
-        args (argparse.Namespace): The command line's.
+        args (argparse.Namespace): Arguments of the command.
     """
 
     def __init__(self, task: Task, case: Case, args: argparse.Namespace) -> None:
@@ -179,7 +179,7 @@ class Run:
         """Ask the worker.
 
         Returns:
-            object: Its answer; None if the case fails now, or has failed before.
+            object: Its answer; None if the case fails or has failed before.
         """
         if self.error:
             return None
@@ -188,30 +188,30 @@ class Run:
         except RuntimeError as error:
             self.error = str(error)
             self.worker.close()
-            self.tell(f'failed: {error}')
+            self.print(f'failed: {error}')
 
     def inspect(self) -> None:
-        """Count what needs no clock; not to know it does not fail the case.
+        """Count operations and tensors; the case may go without these counts.
 
-        Whole clips are left out: a frame of theirs takes what any frame takes.
+        Clips are skipped: their frames cost what any frame costs.
         """
         if self.task.kind == 'clip':
             return
         try:
             self.counted = self.worker.ask('inspect')
         except RuntimeError as error:
-            self.tell(f'multiply-adds and tensors were not counted: {error}')
+            self.print(f'multiply-adds and tensors were not counted: {error}')
 
     def take_turn(self, calls: int, label: str) -> None:
-        """Let the worker do the task some times, and tell how long it took."""
+        """Let the worker do the task ``calls`` times and report how long it took."""
         answer = self.ask('turn', calls)
         if answer:
             self.seconds += [s / self.frames for s in answer['seconds']]
             self.peak_bytes = answer['peak_bytes']
-            self.tell(f'{label}, {self.seconds[-1]:.3g} s')
+            self.print(f'{label}, {self.seconds[-1]:.3g} s')
 
     def record(self) -> dict:
-        """What was measured; numbers that are not known are None."""
+        """The results; unknown numbers are None."""
         task, case, seconds = self.task, self.case, self.seconds
         middle = median(seconds) if seconds else None
         macs, tensor_bytes = self.counted['macs'], self.counted['tensor_bytes']
@@ -235,7 +235,7 @@ class Run:
             error=self.error,
         )
 
-    def tell(self, news: str) -> None:
+    def print(self, news: str) -> None:
         print(f'  {self.task}, {self.case}: {news}', flush=True)
 
 
@@ -244,7 +244,7 @@ def compare(task: Task, args: argparse.Namespace) -> list[dict]:
 
     Args:
         task (Task): What is computed.
-        args (argparse.Namespace): The command line's.
+        args (argparse.Namespace): Arguments of the command.
 
     Returns:
         list[dict]: A record of each case.
@@ -256,7 +256,7 @@ def compare(task: Task, args: argparse.Namespace) -> list[dict]:
         for run in runs:
             run.inspect()
             run.ask('prepare')
-            run.tell('failed' if run.error else 'ready')
+            run.print('failed' if run.error else 'ready')
         calls = 1 if task.kind == 'clip' else args.frames
         for turn in range(args.repeats):
             for run in runs:
@@ -270,7 +270,7 @@ def compare(task: Task, args: argparse.Namespace) -> list[dict]:
 
 
 def compare_outputs(runs: list[Run]) -> None:
-    """Hold the outputs to the reference's; all have come equally far."""
+    """Compare the outputs to the reference's; all are of the same frame or step."""
     outputs = {run.case: run.ask('output') for run in runs}
     reference = outputs.get(REFERENCE)
     if reference is None:
@@ -282,7 +282,7 @@ def compare_outputs(runs: list[Run]) -> None:
 
 
 def add_ratios(records: list[dict]) -> list[dict]:
-    """Compare time and memory to the reference's, where both are known."""
+    """Divide time and memory by the reference's, where both are known."""
     reference = next((r for r in records if r['case'] == str(REFERENCE)), {})
     for record in records:
         for name, over, under in (
@@ -295,10 +295,10 @@ def add_ratios(records: list[dict]) -> list[dict]:
 
 
 def watch_memory(args: argparse.Namespace) -> dict:
-    """See whether memory grows over one long stream.
+    """Check whether memory grows over one long stream.
 
     Args:
-        args (argparse.Namespace): The command line's.
+        args (argparse.Namespace): Arguments of the command.
 
     Returns:
         dict: Memory in use after each tenth of the frames; ``growth`` from the first
@@ -314,7 +314,7 @@ def watch_memory(args: argparse.Namespace) -> dict:
         if answer:
             memory.append(answer['memory_bytes'])
             frames.append(tenth * len(memory))
-            run.tell(f'{frames[-1]} frames, {memory[-1] / 2**20:.1f} MiB in use')
+            run.print(f'{frames[-1]} frames, {memory[-1] / 2**20:.1f} MiB in use')
     run.worker.close()
     return dict(
         case=str(case),

@@ -3,65 +3,29 @@
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
-from itertools import chain, cycle, product, repeat
-from unittest.mock import patch
+from itertools import cycle
 
 import torch
 import torch.nn.functional as F
-from mmagic.structures import DataSample
-from torch import Tensor
+from cases import Case, Task
+from networks import LOSS_WEIGHTS, NUM_FRAMES, SCALE, build_package, build_plain
+from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from fmanet_mm.apis import streaming
-from fmanet_mm.models import FMANet, NetD, NetR
-from fmanet_mm.models.fmanet.official_weights import convert_net_d, convert_net_r
-from fmanet_mm.ops import fast_strip_rows, strips
+from fmanet_mm.ops import WHOLE_FRAMES, Strips
 from fmanet_mm.ops.live_bytes import LiveBytes
+from fmanet_mm.restoration import StreamingRestorer
+from fmanet_mm.restoration.memory import choose_strips
+from fmanet_mm.utils.windows import sliding_windows
 
-from .cases import Case, Task
-from .plain import PlainFMANet
+AUTOCAST_DTYPES = dict(bf16=torch.bfloat16, fp16=torch.float16)
 
-NUM_FRAMES = 3
-SCALE = 4
-PUBLISHED = dict(
-    in_channels=3,
-    dim=90,
-    num_seq=NUM_FRAMES,
-    scale=SCALE,
-    ds_kernel_size=20,
-    us_kernel_size=5,
-    num_RDB=12,
-    growth_rate=18,
-    num_dense_layer=4,
-    num_flow=9,
-    num_FRMA=4,
-    num_transformer_block=2,
-    num_heads=6,
-    LayerNorm_type='WithBias',
-    ffn_expansion_factor=2.66,
-    bias=False,
-)
-"""The published network, in the authors' names; the package's default sizes."""
-
-TINY = PUBLISHED | dict(
-    ds_kernel_size=8, num_RDB=1, num_dense_layer=1, num_FRMA=2, num_transformer_block=1
-)
-"""A network that shows in seconds whether everything works."""
-
-LOSS_WEIGHTS = dict(
-    restoration=1.0,
-    lr_warp=0.1,
-    ta_r=0.1,
-    recon=0.1,
-    hr_warp=0.01,
-    flow=1e-5,
-    ta_d=0.01,
-)
-"""Of stage 2, as published."""
+Restore = Callable[[Iterable[Tensor]], Iterator[Tensor]]
+"""Maps the frames of a clip, (3, H, W), to restored frames, (3, sH, sW)."""
 
 
 def prepare(task: Task, case: Case, device: torch.device) -> Callable[[], Tensor]:
@@ -82,34 +46,36 @@ def prepare(task: Task, case: Case, device: torch.device) -> Callable[[], Tensor
     """
     torch.set_float32_matmul_precision('high' if case.dtype == 'tf32' else 'highest')
     torch.backends.cudnn.allow_tf32 = case.dtype == 'tf32'
-    autocast = dict(bf16=torch.bfloat16, fp16=torch.float16).get(case.dtype)
-    precision = torch.autocast(device.type, autocast) if autocast else nullcontext()
     if task.kind == 'training':
-        return _training_step(task, case, device, precision)
-    return _restoration(task, case, device, precision)
+        return _training_step(task, case, device)
+    return _restoration(task, case, device, _choose_restore(task, case, device))
 
 
 def inspect(task: Task, case: Case, device: torch.device) -> dict[str, int]:
-    """Count what needs no clock, on the CPU with tensors that take no memory.
+    """Count what needs no clock, with tensors that have shapes but no data.
 
-    Without a memory budget strips are those that are fastest, however little memory
-    this machine has.
+    Without a memory budget, a stream is counted on the strips that are fastest, however
+    little memory this machine has.
 
     Args:
         task (Task): What is computed.
-        case (Case): How; as if it was not compiled.
-        device (torch.device): Where it is computed otherwise.
+        case (Case): How; counted as if it were not compiled.
+        device (torch.device): Where.
 
     Returns:
         dict[str, int]: ``macs``, multiply-adds of convolutions and matrix products,
-        and ``tensor_bytes``, the most bytes of tensors that were alive at once,
-        without weights and input. Of the first call; for frames of the second, the
-        first that is like all others.
+        and ``tensor_bytes``, the most bytes of tensors alive at once, without weights
+        and input. Both are of the first call, but for frames of the second: the first
+        that is like all later ones.
     """
-    rows = _strip_rows(task, case, device)
-    planned = patch.object(streaming, 'choose_strip_rows', return_value=rows)
-    with planned, FakeTensorMode(), strips(rows or task.height):
-        call = prepare(task, replace(case, compile_mode=None), torch.device('cpu'))
+    case = replace(case, compile_mode=None)
+    strips = _plan_strips(task, case, device)
+    with FakeTensorMode():
+        if task.kind == 'training':
+            call = _training_step(task, case, device)
+        else:
+            restore = _choose_restore(task, case, device, strips)
+            call = _restoration(task, case, device, restore)
         with LiveBytes() as tensors:
             if task.kind == 'frame':
                 call()
@@ -127,134 +93,112 @@ def count_macs(call: Callable[[], object]) -> int:
 
 
 def _gradient_flops(grad_out, x, weight, *settings, out_shape) -> int:
-    """Of a convolution's gradients; torch's own count takes groups for one."""
+    """Of a convolution's gradients; torch's own count ignores groups."""
     *_, (needs_x, needs_weight, _) = settings
     return 2 * math.prod(grad_out) * math.prod(weight[1:]) * (needs_x + needs_weight)
 
 
-def _strip_rows(task: Task, case: Case, device: torch.device) -> int | None:
-    """Rows of strips that a stream takes."""
+def _plan_strips(task: Task, case: Case, device: torch.device) -> Strips:
+    """The strips a stream uses, if memory is limited by the task's budget alone."""
     size = task.height, task.width
-    rows = fast_strip_rows(*size, device)
+    fastest = Strips.fastest(*size, device)
     if case.variant != 'stream' or not task.memory_budget:
-        return rows
-    model = _build(task, replace(case, compile_mode=None), torch.device('meta'))
-    budget_bytes = task.memory_budget * 2**30
-    return streaming.choose_strip_rows(model, *size, budget_bytes, strip_rows=rows)
+        return fastest
+    network = build_package(task.tiny, torch.device('meta'))
+    dtype = AUTOCAST_DTYPES.get(case.dtype, torch.float32)
+    return choose_strips(network, *size, task.memory_budget * 2**30, dtype, fastest)
 
 
-def _build(task: Task, case: Case, device: torch.device) -> PlainFMANet | FMANet:
-    sizes = TINY if task.tiny else PUBLISHED
-    torch.manual_seed(0)
-    with device:
-        plain = PlainFMANet(stage=2, **sizes)
-        if case.variant != 'plain':
-            return _build_package(plain, sizes, case)
-    if case.compile_mode:
-        plain.compile(mode=case.compile_mode)
-    return plain
+def _precision(case: Case, device: torch.device) -> AbstractContextManager:
+    if case.dtype not in AUTOCAST_DTYPES:
+        return nullcontext()
+    return torch.autocast(device.type, AUTOCAST_DTYPES[case.dtype])
 
 
-def _build_package(plain: PlainFMANet, sizes: dict, case: Case) -> FMANet:
-    """The package's model with the weights of the plain one."""
-    if case.compile_mode:
-        _compile_nets(case.compile_mode)
-    common = dict(
-        num_blocks=sizes['num_FRMA'],
-        num_attention_blocks=sizes['num_transformer_block'],
-        num_rdbs=sizes['num_RDB'],
-        num_dense_layers=sizes['num_dense_layer'],
-        with_cp=case.variant == 'checkpointed',
-    )
-    kernel_size = sizes['ds_kernel_size']
-    losses = {
-        name: dict(type='L1Loss', loss_weight=weight)
-        for name, weight in LOSS_WEIGHTS.items()
-    }
-    model = FMANet(
-        dict(type='NetD', kernel_size=kernel_size, **common),
-        dict(type='NetR', degradation_kernel_size=kernel_size, **common),
-        losses,
-    )
-    for net, convert, weights in (
-        (model.net_d, convert_net_d, plain.degradation_learning_network),
-        (model.net_r, convert_net_r, plain.restoration_network),
-    ):
-        net.load_state_dict(convert(weights.state_dict()))
-    return model
-
-
-def _compile_nets(mode: str) -> None:
-    """Compile the nets' classes, so that a copy of a model does not call the model.
-
-    Code that was first followed to plan strips would never be compiled: no strips.
-    """
-    streaming.choose_strip_rows = lambda *_: None
-    for kind, name in product((NetD, NetR), ('encode', 'refine')):
-        setattr(kind, name, torch.compile(getattr(kind, name), mode=mode))
-
-
-def _restoration(task, case, device, precision) -> Callable[[], Tensor]:
-    restore = RESTORATIONS[case.variant]
-    if case.variant == 'stream':
-        restore = partial(restore, memory_budget=task.memory_budget)
-    model = _build(task, case, device).eval()
+def _restoration(
+    task: Task, case: Case, device: torch.device, restore: Restore
+) -> Callable[[], Tensor]:
     length = task.count if task.kind == 'clip' else NUM_FRAMES
     shape = length, 3, task.height, task.width
     clip = torch.rand(shape, generator=torch.Generator().manual_seed(0)).to(device)
-    endless = restore(model, cycle(clip))
+    endless = restore(cycle(clip))
 
     @torch.no_grad()
     def next_frame() -> Tensor:
-        with precision:
+        with _precision(case, device):
             return next(endless)
 
     @torch.no_grad()
     def whole_clip() -> Tensor:
-        with precision:
-            return deque(restore(model, clip), maxlen=1).pop()
+        with _precision(case, device):
+            return deque(restore(clip), maxlen=1).pop()
 
     return whole_clip if task.kind == 'clip' else next_frame
 
 
-def _windows(frames: Iterable[Tensor]) -> Iterator[Tensor]:
-    """Every frame's window, (1, T, 3, H, W), the first and last frames repeated."""
-    radius = NUM_FRAMES // 2
-    window = deque(maxlen=NUM_FRAMES)
-    frames = iter(frames)
-    for frame in chain(repeat(first := next(frames), radius), [first], frames):
-        window.append(frame)
-        if len(window) == NUM_FRAMES:
-            yield torch.stack(tuple(window)).unsqueeze(0)
-    for _ in range(radius):
-        window.append(frame)
-        yield torch.stack(tuple(window)).unsqueeze(0)
+def _choose_restore(
+    task: Task, case: Case, device: torch.device, strips: Strips | None = None
+) -> Restore:
+    """Build the network of a case and what applies it to clips.
+
+    Args:
+        task (Task): What is computed.
+        case (Case): How.
+        device (torch.device): Where.
+        strips (Strips, optional): For a stream; None: chosen by the package.
+    """
+    if case.variant == 'plain':
+        plain = _compiled(build_plain(task.tiny, device), case).eval()
+        return partial(_restore_windows, lambda x: plain(x.transpose(1, 2))['output'])
+    if case.variant == 'window':
+        network = _compiled(build_package(task.tiny, device), case).eval()
+        return partial(_restore_windows, network)
+    if case.variant != 'stream':
+        raise ValueError(f'{case.variant!r} restores no frames')
+    network = build_package(task.tiny, device).eval()
+    encode, refine = network.encode, network.refine
+    if case.compile_mode:
+        # On whole frames: choosing strips would run the compiled code without data.
+        strips = WHOLE_FRAMES
+        encode = torch.compile(encode, mode=case.compile_mode)
+        refine = torch.compile(refine, mode=case.compile_mode)
+    if strips:
+        return partial(_restore_stream, encode, refine, strips)
+    return StreamingRestorer(network, task.memory_budget).restore
 
 
-def _restore_plain(model: PlainFMANet, frames: Iterable[Tensor]) -> Iterator[Tensor]:
-    for window in _windows(frames):
-        yield model(window.transpose(1, 2))['output'][0]
+def _compiled(model: nn.Module, case: Case) -> nn.Module:
+    if case.compile_mode:
+        model.compile(mode=case.compile_mode)
+    return model
 
 
-def _restore_windows(model: FMANet, frames: Iterable[Tensor]) -> Iterator[Tensor]:
-    for window in _windows(frames):
-        yield model(window, mode='tensor')[0]
+def _restore_windows(
+    restore: Callable[[Tensor], Tensor], frames: Iterable[Tensor]
+) -> Iterator[Tensor]:
+    """Restore the centre frame of every window, (1, T, 3, H, W), on its own."""
+    for window in sliding_windows(frames, NUM_FRAMES):
+        yield restore(torch.stack(tuple(window)).unsqueeze(0)).squeeze(0)
 
 
 def _restore_stream(
-    model: FMANet, frames: Iterable[Tensor], memory_budget: float | None
+    encode: Callable, refine: Callable, strips: Strips, frames: Iterable[Tensor]
 ) -> Iterator[Tensor]:
-    return streaming.StreamingRestorer(model, memory_budget).restore(frames)
+    """As a :class:`StreamingRestorer` does, on strips that are given."""
+    encoded = (encode(frame.unsqueeze(0), strips) for frame in frames)
+    for window in sliding_windows(encoded, NUM_FRAMES):
+        yield refine(tuple(window), strips).squeeze(0)
 
 
-RESTORATIONS = dict(
-    plain=_restore_plain, window=_restore_windows, stream=_restore_stream
-)
-
-
-def _training_step(task, case, device, precision) -> Callable[[], Tensor]:
-    model = _build(task, case, device).train()
-    compute_loss = _plain_loss if case.variant == 'plain' else _package_loss
+def _training_step(
+    task: Task, case: Case, device: torch.device
+) -> Callable[[], Tensor]:
+    if case.variant == 'plain':
+        model, compute_loss = build_plain(task.tiny, device), _plain_loss
+    else:
+        model = build_package(task.tiny, device, case.variant == 'checkpointed')
+        compute_loss = _package_loss
+    model = _compiled(model, case).train()
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-4)
     scales = case.dtype == 'fp16' and device.type == 'cuda'
     scaler = torch.amp.GradScaler(device.type, enabled=scales)
@@ -262,7 +206,7 @@ def _training_step(task, case, device, precision) -> Callable[[], Tensor]:
 
     def step() -> Tensor:
         optimizer.zero_grad()
-        with precision:
+        with _precision(case, device):
             loss = compute_loss(model, batch)
         scaler.scale(loss).backward()
         scaler.step(optimizer)
@@ -284,7 +228,7 @@ def _random_batch(task: Task, device: torch.device) -> dict[str, Tensor]:
     return {name: frames.to(device) for name, frames in batch.items()}
 
 
-def _plain_loss(model: PlainFMANet, batch: dict[str, Tensor]) -> Tensor:
+def _plain_loss(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
     batch = {name: frames.transpose(1, 2) for name, frames in batch.items()}
     x, y, x_sharp = batch['inputs'], batch['gt_img'], batch['img_sharp']
     out = model(x, y)
@@ -302,7 +246,6 @@ def _plain_loss(model: PlainFMANet, batch: dict[str, Tensor]) -> Tensor:
     return sum(LOSS_WEIGHTS[name] * F.l1_loss(*pair) for name, pair in pairs.items())
 
 
-def _package_loss(model: FMANet, batch: dict[str, Tensor]) -> Tensor:
-    targets = DataSample()
-    targets.set_tensor_data({k: v for k, v in batch.items() if k != 'inputs'})
-    return sum(model.forward_train(batch['inputs'], targets).values())
+def _package_loss(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+    losses = model(batch['inputs'], batch, mode='loss')
+    return sum(LOSS_WEIGHTS[name] * losses[f'loss_{name}'] for name in LOSS_WEIGHTS)

@@ -1,4 +1,4 @@
-"""What can be measured, and how it is named."""
+"""Tasks, and the cases in which each is measured."""
 
 from dataclasses import dataclass
 
@@ -12,12 +12,12 @@ DTYPES = ('fp32', 'tf32', 'bf16', 'fp16')
 
 @dataclass(frozen=True)
 class Case:
-    """One way to compute the same.
+    """One way to compute a task.
 
     Attributes:
         variant (str): One of :data:`VARIANTS`.
         dtype (str): One of :data:`DTYPES`; half precision is autocast.
-        compile_mode (str, optional): Of ``torch.compile``, if it is used.
+        compile_mode (str, optional): Mode of ``torch.compile``; None: not compiled.
     """
 
     variant: str
@@ -30,7 +30,7 @@ class Case:
 
 
 REFERENCE = Case('plain', 'fp32')
-"""What the others are compared to."""
+"""The case to which the others are compared."""
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,14 @@ class Task:
     """What is computed.
 
     Attributes:
-        kind (str): 'frame': the next frame of a clip without end; 'clip': a whole
-            clip; 'training': a step of stage 2.
-        count (int): Frames of the clip (1 if it has no end), or windows of the batch.
+        kind (str): 'frame': the next frame of an endless clip; 'clip': a complete clip;
+            'training': a step of stage 2.
+        count (int): Frames of the clip (1 if it is endless), or windows of the batch.
         height (int): Of the LR frames.
-        width (int): Likewise.
-        tiny (bool): Whether by a tiny network instead of the published.
-        memory_budget (float, optional): Of streams, in GiB; see
-            :class:`~fmanet_mm.apis.StreamingRestorer`.
+        width (int): Width of the LR frames.
+        tiny (bool): Whether to use a tiny network instead of the published one.
+        memory_budget (float, optional): For streams, in GiB; see
+            :class:`~fmanet_mm.restoration.StreamingRestorer`.
     """
 
     kind: str
@@ -57,7 +57,7 @@ class Task:
 
     @property
     def pixels(self) -> int:
-        """LR pixels of all that a call restores or learns from."""
+        """LR pixels that a call restores or learns from."""
         return self.count * self.height * self.width
 
     def __str__(self) -> str:

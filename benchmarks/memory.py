@@ -1,17 +1,19 @@
-"""How much memory the process, or torch on a GPU, really takes."""
+"""Memory that the process, or torch on a GPU, really takes."""
 
 import contextlib
 import re
+import sys
 from pathlib import Path
 
+import psutil
 import torch
 
 
 class MemoryMeter:
-    """Memory of the process (Linux), or of the tensors on a GPU.
+    """Memory of the process, or of torch's tensors on a GPU.
 
     Args:
-        device (torch.device): Where the work is done.
+        device (torch.device): Device that computes.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -20,7 +22,7 @@ class MemoryMeter:
             torch.cuda.synchronize(device)
             torch.cuda.reset_peak_memory_stats(device)
         else:
-            # Lets Linux forget the peak of importing and loading.
+            # Resets the peak, which was at importing and loading; on Linux only.
             with contextlib.suppress(OSError):
                 Path('/proc/self/clear_refs').write_text('5')
         self._start = self.now()
@@ -29,15 +31,22 @@ class MemoryMeter:
         """Bytes in use."""
         if self.device.type == 'cuda':
             return torch.cuda.memory_allocated(self.device)
-        return _process_bytes('VmRSS')
+        return psutil.Process().memory_info().rss
 
     def growth(self) -> int:
         """Peak since the meter was made, in bytes above what was in use then."""
         if self.device.type == 'cuda':
             return torch.cuda.max_memory_allocated(self.device) - self._start
-        return _process_bytes('VmHWM') - self._start
+        return _peak_resident_bytes() - self._start
 
 
-def _process_bytes(field: str) -> int:
-    status = Path('/proc/self/status').read_text()
-    return int(re.search(rf'{field}:\s*(\d+) kB', status)[1]) * 1024
+def _peak_resident_bytes() -> int:
+    status = Path('/proc/self/status')
+    if status.exists():
+        return int(re.search(r'VmHWM:\s*(\d+) kB', status.read_text())[1]) * 1024
+    if sys.platform == 'win32':
+        return psutil.Process().memory_info().peak_wset
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == 'darwin' else peak * 1024

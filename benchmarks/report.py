@@ -8,19 +8,19 @@ from pathlib import Path
 KINDS = dict(
     frame=(
         'Restoration, a frame',
-        'Time from one restored frame to the next within a clip that has neither '
-        'beginning nor end: what a frame of a long video costs. The first frames are '
-        'not timed. Reading and writing files is no part of it.',
+        'Time from one restored frame to the next within an endless clip: the cost of '
+        'a frame of a long video. The first frames are not timed; reading and writing '
+        'files is not included.',
     ),
     clip=(
-        'Restoration, whole clips',
-        'Time to restore a clip in memory, from first to last frame, by its number of '
-        'frames.',
+        'Restoration, complete clips',
+        'Time to restore a clip in memory, from first to last frame, divided by its '
+        'number of frames.',
     ),
     training=(
         'Training, a step of stage 2',
-        'Forward with all losses, backward, and a step of Adam; data and flow are at '
-        'hand.',
+        'Forward with all losses, backward, and a step of Adam; data and flow are '
+        'already in memory.',
     ),
 )
 COLUMNS = {
@@ -36,32 +36,33 @@ COLUMNS = {
     'GFLOP/s': ('flops_per_second', 1e9, ''),
     'difference': ('max_difference', 1, ''),
 }
-"""Column: what of a record, its unit, what follows the number."""
+"""Column: key of a record, unit, suffix of the number."""
 
 LEAST_PART = 0.01
-"""Of a case's time; what takes less is not told."""
+"""Least share of a case's time for an operation to be listed."""
 
 AXES = dict(
     frame=('pixels', 'LR pixels of a frame'),
-    clip=('count', 'frames of a whole clip of {height}x{width}'),
+    clip=('count', 'frames of a clip of {height}x{width}'),
 )
 COLOURS = dict(plain='#777777', window='#1f77b4', stream='#d95f02')
 LINES = dict(fp32='-', tf32=':', bf16='--', fp16='-.')
 LEGEND = """\
-- **s**, **min s**: median and least of all repeats; **per s**: frames or steps, from
+- **s**, **min s**: median and minimum of all repeats; **per s**: frames or steps, from
   the median. The cases take turns, each in a process of its own.
 - **speed**: plain fp32's median divided by the case's. **of plain**: the case's memory
   divided by plain fp32's.
 - **tensors**: the most bytes of tensors alive at once, without weights and input.
-  **device**: peak of the process (CPU) or of torch's tensors (GPU) above what it was
-  with the model loaded.
-- **MMAC a pixel**: million multiply-adds of convolutions and matrix products for an LR
-  pixel. **GFLOP/s**: twice as many operations, by time; compare it with those of a
-  convolution alone, above.
-- **difference**: the largest of the output (restored frame in [0, 1], or loss) from
-  plain fp32's, with the same random weights.
-- **plain**: the published form. **window**: every window anew. **stream**: every frame
-  encoded once. **package**, **checkpointed**: training without and with `with_cp`.
+  **device**: peak of the process (CPU) or of torch's tensors (GPU) above the use with
+  the model loaded.
+- **MMAC a pixel**: million multiply-adds of convolutions and matrix products per LR
+  pixel. **GFLOP/s**: twice that number of operations per second; compare it with the
+  speed of a single convolution, above.
+- **difference**: largest difference of the output (restored frame in [0, 1], or loss)
+  from plain fp32's, with the same random weights.
+- **plain**: the published form. **window**: each window computed on its own.
+  **stream**: each frame encoded once. **package**, **checkpointed**: training without
+  and with `with_cp`.
 """
 
 
@@ -70,7 +71,7 @@ def write(results: dict, out: Path) -> None:
 
     Args:
         results (dict): ``environment``, ``records`` and ``long``.
-        out (Path): Folder; it exists.
+        out (Path): Existing folder.
     """
     _replace(out / 'benchmark.json', json.dumps(results, indent=1) + '\n')
     _replace(out / 'benchmark.md', markdown(results))
@@ -78,7 +79,7 @@ def write(results: dict, out: Path) -> None:
 
 
 def markdown(results: dict) -> str:
-    """The results as tables.
+    """Format the results as tables.
 
     Args:
         results (dict): See :func:`write`.
@@ -94,7 +95,7 @@ def markdown(results: dict) -> str:
             lines += ['', f'### {task}', '', *_table(list(records))]
     if results['long']:
         lines += ['', '## A long stream', '', *_long(results['long'])]
-    lines += ['', '## What the columns say', '', LEGEND]
+    lines += ['', '## Columns', '', LEGEND]
     return '\n'.join(lines)
 
 
@@ -140,28 +141,28 @@ def _long(long: dict) -> list[str]:
 
 
 def plot(records: list[dict], path: Path) -> None:
-    """Draw time and memory against frame size and against clip length.
+    """Plot time and memory against frame size and against clip length.
 
     Args:
-        records (list[dict]): Those that failed or are of training are left out.
+        records (list[dict]): Failed and training cases are skipped.
         path (Path): PNG file to write.
     """
     from matplotlib.figure import Figure
 
-    drawn = [r for r in records if r['kind'] in AXES and not r['error']]
-    kinds = [kind for kind in AXES if any(r['kind'] == kind for r in drawn)]
+    plotted = [r for r in records if r['kind'] in AXES and not r['error']]
+    kinds = [kind for kind in AXES if any(r['kind'] == kind for r in plotted)]
     figure = Figure((11, 4.2 * max(len(kinds), 1)), layout='constrained')
     axes = figure.subplots(len(kinds), 2, squeeze=False) if kinds else ()
     for kind, row in zip(kinds, axes, strict=True):
-        of_kind = [record for record in drawn if record['kind'] == kind]
-        _draw(row[0], of_kind, 'median_seconds', 1, 'Seconds a frame')
-        _draw(row[1], of_kind, 'peak_bytes', 2**30, 'Peak memory, GiB')
-    beside = path.with_name(f'.{path.name}')
-    figure.savefig(beside, dpi=120, format='png')
-    os.replace(beside, path)
+        of_kind = [record for record in plotted if record['kind'] == kind]
+        _plot_panel(row[0], of_kind, 'median_seconds', 1, 'Seconds a frame')
+        _plot_panel(row[1], of_kind, 'peak_bytes', 2**30, 'Peak memory, GiB')
+    draft = path.with_name(f'.{path.name}')
+    figure.savefig(draft, dpi=120, format='png')
+    os.replace(draft, path)
 
 
-def _draw(axes, records: list[dict], key: str, unit: float, title: str) -> None:
+def _plot_panel(axes, records: list[dict], key: str, unit: float, title: str) -> None:
     field, label = AXES[records[0]['kind']]
     for case in dict.fromkeys(record['case'] for record in records):
         of_case = [record for record in records if record['case'] == case]
@@ -181,6 +182,6 @@ def _draw(axes, records: list[dict], key: str, unit: float, title: str) -> None:
 
 
 def _replace(path: Path, text: str) -> None:
-    beside = path.with_name(f'.{path.name}')
-    beside.write_text(text)
-    os.replace(beside, path)
+    draft = path.with_name(f'.{path.name}')
+    draft.write_text(text)
+    os.replace(draft, path)

@@ -1,6 +1,6 @@
-"""A process of its own for each case, so that its memory is its own.
+"""A process for each case, so that its memory can be measured.
 
-Torch and the package are imported there only.
+Torch and the package are imported in these processes only.
 """
 
 import contextlib
@@ -10,17 +10,17 @@ import re
 import time
 from pathlib import Path
 
-from .cases import Case, Task
+from cases import Case, Task
 
 
 class Worker:
-    """Keeps a case ready in its own process and does what it is asked.
+    """Keeps a case ready in a process of its own and answers questions about it.
 
     Args:
         task (Task): What is computed.
         case (Case): How.
-        device (str): Where, as torch names it.
-        threads (int, optional): Of the CPU; else torch's choice.
+        device (str): Name of the torch device.
+        threads (int, optional): CPU threads; by default torch's choice.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class Worker:
         theirs.close()
 
     def ask(self, question: str, *args):
-        """Have something done and wait for the answer.
+        """Call a method in the process and wait for its result.
 
         Args:
             question (str): A method of :class:`_Server`.
@@ -45,7 +45,7 @@ class Worker:
             object: What the method returns.
 
         Raises:
-            RuntimeError: If it failed, with the reason.
+            RuntimeError: If it fails, with the reason.
         """
         try:
             self._connection.send((question, args))
@@ -54,7 +54,7 @@ class Worker:
             self._process.join()
             raise RuntimeError(
                 f'its process ended with exit code {self._process.exitcode}; '
-                '-9 most often means that memory ran out'
+                '-9 usually means that memory ran out'
             ) from None
         if not succeeded:
             raise RuntimeError(answer)
@@ -68,8 +68,9 @@ class Worker:
 
 
 def _context(device: str) -> multiprocessing.context.BaseContext:
-    """Import once and fork for every worker, where no GPU forbids it."""
-    if device.startswith('cuda'):
+    """Import once and fork for every worker, where the system and CUDA allow it."""
+    can_fork = 'forkserver' in multiprocessing.get_all_start_methods()
+    if device.startswith('cuda') or not can_fork:
         return multiprocessing.get_context('spawn')
     context = multiprocessing.get_context('forkserver')
     context.set_forkserver_preload(
@@ -79,7 +80,7 @@ def _context(device: str) -> multiprocessing.context.BaseContext:
 
 
 def _serve(connection, task, case, device, threads) -> None:
-    # If memory runs out, Linux is to end this process rather than another.
+    # If memory runs out, Linux should kill this process rather than another.
     with contextlib.suppress(OSError):
         Path('/proc/self/oom_score_adj').write_text('1000')
     server = _Server(task, case, device, threads)
@@ -95,13 +96,13 @@ def _serve(connection, task, case, device, threads) -> None:
 
 
 class _Server:
-    """What can be asked for, in the worker's process."""
+    """Answers the questions, in the worker's process."""
 
     def __init__(self, task, case, device, threads) -> None:
+        import calls
+        import memory
         import torch
         import torch.utils.benchmark
-
-        from . import calls, memory
 
         if threads:
             torch.set_num_threads(threads)
@@ -110,7 +111,7 @@ class _Server:
         self._device = torch.device(device)
 
     def environment(self) -> dict:
-        """Device, threads, versions, and what a convolution alone reaches."""
+        """Device, threads, versions, and the speed of a single convolution."""
         torch = self._torch
         return dict(
             device=torch.cuda.get_device_name(self._device)
@@ -124,7 +125,7 @@ class _Server:
         )
 
     def _convolution_speed(self) -> float:
-        """Operations a second of a convolution that fits the machine well."""
+        """Operations per second of a convolution that suits the machine well."""
         torch, channels, size = self._torch, 96, (180, 320)
         layer = torch.nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         image = torch.rand(1, channels, *size)
@@ -151,10 +152,10 @@ class _Server:
         self._output = self._call()
 
     def turn(self, calls: int) -> dict:
-        """Do the task some times.
+        """Do the task ``calls`` times.
 
-        A GPU's memory is handed back at the end, for the others, so that the first
-        call there, which takes it again, is not timed.
+        On a GPU the memory is released at the end, for the other cases; so the first
+        call of a turn, which allocates it again, is not timed.
         """
         on_gpu = self._device.type == 'cuda'
         if on_gpu:
@@ -170,7 +171,7 @@ class _Server:
         return answer
 
     def profile(self) -> dict[str, float]:
-        """The part of one more call's time that each operation takes itself."""
+        """The share of one more call's time that each operation takes itself."""
         on_gpu = self._device.type == 'cuda'
         with self._torch.profiler.profile() as profiler:
             self._timed_call()
@@ -182,7 +183,7 @@ class _Server:
         return {name: value / total for name, value in seconds.items()}
 
     def output(self):
-        """The last call's, as an array."""
+        """The output of the last call, as an array."""
         return self._output.float().cpu().numpy()
 
     def _timed_call(self) -> float:

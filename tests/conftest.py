@@ -1,20 +1,57 @@
+import re
 import signal
-import sys
 from importlib.util import find_spec
-from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from mmengine.registry import init_default_scope
+from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).parent))
 torch.set_num_threads(1)
 # Shells let what they start in the background ignore interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-if find_spec('mmagic'):
+NEEDS_OPENMMLAB = re.compile(
+    r'^(from|import) (mmagic|mmcv|mmflow|fmanet_mm\.(apis|compat|datasets|engine|'
+    r'evaluation|flow|openmmlab|preparation))\b',
+    re.MULTILINE,
+)
+"""Imports at the top of a test file that cannot work where MMagic is missing."""
+
+HAS_MMAGIC = find_spec('mmagic') is not None
+if HAS_MMAGIC:
     import fmanet_mm.openmmlab  # noqa: F401
 
     init_default_scope('mmagic')
+
+
+def pytest_ignore_collect(collection_path):
+    """Without MMagic, leave out the test files that need it."""
+    if HAS_MMAGIC or collection_path.suffix != '.py':
+        return None
+    return NEEDS_OPENMMLAB.search(collection_path.read_text()) is not None or None
+
+
+@pytest.fixture(scope='session')
+def read_rgb():
+    """Read a PNG as RGB with another library than the package does."""
+
+    def read(path):
+        with Image.open(path) as image:
+            return np.asarray(image.convert('RGB'))
+
+    return read
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport():
+    """Escape captured names that are not UTF-8, which xdist cannot send."""
+    report = yield
+    report.sections = [
+        (name, text.encode('utf-8', 'backslashreplace').decode())
+        for name, text in report.sections
+    ]
+    return report
 
 
 def pytest_collection_modifyitems(items):

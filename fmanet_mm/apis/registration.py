@@ -63,7 +63,7 @@ def register_inferencer() -> None:
     for collection in metafile['Collections']:
         name = collection['Metadata']['Inferencer']
         settings = [
-            setting | dict(Config=_as_mmagic_finds_it(setting['Config']))
+            _located(setting)
             for setting in metafile['Models']
             if setting['In Collection'] == collection['Name']
         ]
@@ -73,6 +73,15 @@ def register_inferencer() -> None:
             task=settings[0]['Results'][0]['Task'], settings=settings
         )
     mmagic_inferencer.Inferencers = ModelAwareInferencers
+
+
+def _located(setting: dict) -> dict:
+    """A model of the metafile with paths as MMagic looks for them."""
+    located = setting | dict(Config=_as_mmagic_finds_it(setting['Config']))
+    if 'Weights' in setting:
+        weights = config_root() / Path(setting['Weights']).relative_to('configs')
+        located['Weights'] = str(weights)
+    return located
 
 
 def _as_mmagic_finds_it(config: str) -> str:

@@ -1,6 +1,6 @@
-"""The command line of tools/analysis_tools/benchmark.py, and its failures."""
+"""The command line of benchmarks/benchmark.py, and its failures."""
 
-import importlib.util
+import importlib
 import json
 import os
 import re
@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-TOOL = Path(__file__).parents[2] / 'tools/analysis_tools/benchmark.py'
+TOOL = Path(__file__).parents[2] / 'benchmarks/benchmark.py'
 CPU = ['--device', 'cpu']
 
 
@@ -25,12 +25,9 @@ def run(*arguments):
 
 @pytest.fixture(scope='module')
 def tool():
-    """The tool as a module; its parts are imported as they are when it is run."""
+    """The tool as a module, with its folder on the path as when it is run."""
     sys.path.insert(0, str(TOOL.parent))
-    spec = importlib.util.spec_from_file_location('benchmark_tool', TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    yield module
+    yield importlib.import_module('benchmark')
     sys.path.remove(str(TOOL.parent))
 
 
@@ -48,7 +45,7 @@ def trial(tmp_path_factory):
 
 
 def test_gradients_of_depthwise_convolutions_take_twice_the_operations(tool):
-    from benchmark.calls import count_macs
+    from calls import count_macs
 
     conv = torch.nn.Conv2d(8, 8, 3, padding=1, groups=8)
     x = torch.rand(1, 8, 5, 6, requires_grad=True)
@@ -63,16 +60,16 @@ def of_kind(results, kind):
 
 
 def test_every_case_is_measured(trial):
-    _, results, told = trial
+    _, results, printed = trial
     assert [(r['kind'], r['variant']) for r in results['records']] == [
         *(('frame', variant) for variant in ('plain', 'window', 'stream')),
         *(('clip', variant) for variant in ('plain', 'window', 'stream')),
         *(('training', variant) for variant in ('plain', 'package', 'checkpointed')),
     ]
-    assert not any(r['error'] for r in results['records']), told
+    assert not any(r['error'] for r in results['records']), printed
     assert all(len(r['seconds']) == 2 for r in results['records'])
     assert results['environment']['threads'] == 1
-    assert 'stream fp32: turn 2 of 2' in told
+    assert 'stream fp32: turn 2 of 2' in printed
 
 
 def test_ratios_are_of_the_own_figures(trial):
@@ -98,7 +95,7 @@ def test_outputs_agree(trial):
             assert record['max_difference'] == 0
 
 
-def test_what_needs_no_clock(trial):
+def test_counts_of_operations_and_tensors(trial):
     frame, training = (of_kind(trial[1], kind) for kind in ('frame', 'training'))
     macs = [frame[v]['macs_per_pixel'] for v in ('stream', 'window', 'plain')]
     assert macs == sorted(set(macs))
@@ -109,7 +106,7 @@ def test_what_needs_no_clock(trial):
     assert training['package']['tensor_bytes'] < training['plain']['tensor_bytes']
 
 
-def test_profile_tells_where_the_time_goes(trial):
+def test_profile_reports_where_the_time_goes(trial):
     out, results, _ = trial
     table = (out / 'benchmark.md').read_text()
     for record in results['records']:
@@ -130,12 +127,12 @@ def test_memory_of_a_long_stream(trial):
 
 
 def test_table_and_plot(trial):
-    out, results, told = trial
+    out, results, printed = trial
     assert sorted(path.name for path in out.iterdir()) == [
         f'benchmark.{kind}' for kind in ('json', 'md', 'png')
     ]
     table = (out / 'benchmark.md').read_text()
-    assert table in told
+    assert table in printed
     for record in results['records']:
         row = f'| {record["case"]} | {record["median_seconds"]:.3g} |'
         assert row in table
@@ -144,7 +141,7 @@ def test_table_and_plot(trial):
 
 
 class StubWorker:
-    """Answers at once; 'window' runs out of memory on the way."""
+    """Answers at once; 'window' runs out of memory in its second turn."""
 
     SECONDS = dict(plain=8.0, window=4.0, stream=2.0)
     BYTES = dict(plain=300, window=200, stream=100)
@@ -196,7 +193,7 @@ def stubbed(tool, monkeypatch, tmp_path, capsys):
     return call
 
 
-def test_a_failing_case_is_reported_and_the_others_go_on(stubbed, capsys):
+def test_a_failing_case_is_reported_and_the_others_continue(stubbed, capsys):
     results, table = stubbed('--sizes', '8x12', '--dtypes', 'fp32', '--repeats', 3)
     plain, window, stream = results['records']
     assert plain['seconds'] == [8, 16, 24] and stream['seconds'] == [2, 4, 6]
@@ -206,9 +203,9 @@ def test_a_failing_case_is_reported_and_the_others_go_on(stubbed, capsys):
     assert window['error'] == 'out of memory' and window['tensor_bytes'] == 200
     assert '| window fp32 | failed |' in table
     assert 'window fp32 failed: out of memory' in table
-    told = capsys.readouterr().out
-    assert '8x12, window fp32: failed: out of memory' in told
-    assert 'stream fp32: multiply-adds and tensors were not counted' in told
+    printed = capsys.readouterr().out
+    assert '8x12, window fp32: failed: out of memory' in printed
+    assert 'stream fp32: multiply-adds and tensors were not counted' in printed
 
 
 def test_without_the_plain_form_there_are_no_ratios(stubbed):
@@ -218,7 +215,7 @@ def test_without_the_plain_form_there_are_no_ratios(stubbed):
     assert '| stream fp32 | 4 | 2 | 0.25 | - | - | - |' in table
 
 
-def test_compiled_cases_stand_beside_the_others(stubbed):
+def test_compiled_cases_are_listed_with_the_others(stubbed):
     results, _ = stubbed('--sizes', '8x12', '--dtypes', 'fp32', '--compile')
     cases = [r['case'] for r in results['records']]
     assert cases[:2] == ['plain fp32', 'plain fp32 compiled (default)']
@@ -226,7 +223,7 @@ def test_compiled_cases_stand_beside_the_others(stubbed):
     assert results['records'][1]['tensor_bytes'] is None
 
 
-def test_clip_times_are_for_a_frame(stubbed):
+def test_clip_times_are_per_frame(stubbed):
     arguments = ('--dtypes', 'fp32', '--variants', 'plain', '--clip-lengths', 4)
     results, table = stubbed(
         '--sizes', *arguments, '--repeats', 1, '--clip-size', '2x3'
@@ -246,14 +243,14 @@ def test_streams_within_a_budget_are_counted_on_strips(tool):
 
     whole, on_strips = inspect(None), inspect(0.05)
     assert on_strips['tensor_bytes'] < 0.8 * whole['tensor_bytes']
-    assert on_strips['macs'] > whole['macs'], 'surroundings are computed twice'
+    assert on_strips['macs'] > whole['macs'], 'halos are computed twice'
 
 
-def test_worker_tells_why_it_failed(tool):
+def test_worker_reports_why_it_failed(tool):
     worker = tool.Worker(
         tool.Task('frame', 1, 8, 12), tool.Case('no', 'fp32'), 'cpu', 1
     )
-    with pytest.raises(RuntimeError, match="KeyError: 'no'"):
+    with pytest.raises(RuntimeError, match="ValueError: 'no' restores no frames"):
         worker.ask('prepare')
     assert worker.ask('environment')['threads'] == 1
     os.kill(worker._process.pid, signal.SIGKILL)
@@ -265,13 +262,13 @@ def test_worker_tells_why_it_failed(tool):
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        (['--sizes', '180'], "must be HxW, as 180x320, got '180'"),
-        (['--sizes', '0x4'], "must be HxW, as 180x320, got '0x4'"),
+        (['--sizes', '180'], "must be HxW, such as 180x320, got '180'"),
+        (['--sizes', '0x4'], "must be HxW, such as 180x320, got '0x4'"),
         (['--repeats', '0'], "must be a number of 1 or more, got '0'"),
         (['--dtypes', 'fp16'], 'tf32 and fp16 need a GPU, --device is cpu'),
     ],
 )
-def test_bad_arguments_are_told(tool, monkeypatch, capsys, arguments, message):
+def test_bad_arguments_are_reported(tool, monkeypatch, capsys, arguments, message):
     monkeypatch.setattr(sys, 'argv', ['benchmark.py', *CPU, *arguments])
     with pytest.raises(SystemExit):
         tool.main()

@@ -1,4 +1,4 @@
-"""The benchmark's plain form, against the authors' numbers and the package's nets."""
+"""The plain form against the authors' numbers and the package's networks."""
 
 import ast
 import importlib.util
@@ -12,9 +12,7 @@ from fmanet_mm.models import NetD, NetR
 from fmanet_mm.models.common.layers import per_frame
 from fmanet_mm.models.fmanet.official_weights import convert_net_d, convert_net_r
 
-PLAIN_FILE = (
-    Path(__file__).parents[2] / 'tools' / 'analysis_tools' / 'benchmark' / 'plain.py'
-)
+PLAIN_FILE = Path(__file__).parents[2] / 'benchmarks' / 'plain.py'
 
 
 @pytest.fixture(scope='module')
@@ -33,12 +31,13 @@ def build_plain(plain, data):
 
 @torch.no_grad()
 def fast_outputs(net_d, net_r, x, y):
-    """The same outputs by the package's nets; arrays are (N, C, T, H, W)."""
+    """The same outputs from the package's networks; arrays are (N, C, T, H, W)."""
     x, y = golden.frames(x), golden.frames(y)
     degradation = net_d(x)
     image_pair = net_d.image_flow_mask(degradation.flow_masks)
-    recon, hr_warp = net_d.degrade(y, image_pair, degradation.kernels)
-    restoration = net_r(x, degradation)
+    kernels = net_d.kernels(degradation.kernel_feature)
+    recon, hr_warp = net_d.degrade(y, image_pair, kernels)
+    restoration = net_r(x, degradation, kernels)
     return dict(
         image_flow=golden.frames(image_pair[:, :, :2]),
         F_sharp_D=golden.frames(per_frame(net_d.anchor, degradation.feature)),
@@ -101,7 +100,7 @@ def test_full_size_golden_and_package(plain):
 
 @torch.no_grad()
 def test_package_for_other_windows(plain):
-    """What no golden number covers: T = 5, bias-free norm, odd sizes."""
+    """Settings without golden numbers: T = 5, bias-free norm, odd sizes."""
     data = golden.load('tiny_stage2')
     config = data['config'] | dict(dim=30, num_seq=5, LayerNorm_type='BiasFree')
     torch.manual_seed(0)
