@@ -12,7 +12,7 @@ from fmanet_mm.restoration import StreamingRestorer, load_network
 from fmanet_mm.restoration.graphs import load_graph
 
 # Exporting to ONNX takes a minute of computing.
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.timeout(900), pytest.mark.slow]
 
 SUFFIXES = ('.pt2', '.onnx')
 

@@ -32,7 +32,7 @@ JPEG_SETTINGS = [
 
 @dataclass
 class _Frame:
-    """A frame as it stands in the page.
+    """A frame as encoded in the page.
 
     Attributes:
         index (int): Its number in the clip.
@@ -63,7 +63,7 @@ class ComparePage:
     Args:
         title (str): Heading of the page.
         max_frames (int): Most frames that are shown.
-        max_bytes (int): Most bytes of pictures, as they stand in the page; there is a
+        max_bytes (int): Most bytes of encoded pictures in the page; there is a
             frame at least.
 
     Raises:
@@ -282,7 +282,7 @@ def write_compare_page(
         kernels (Iterable[np.ndarray], optional): Each (T, k, k).
         title (str): Heading of the page.
         max_frames (int): Most frames that are shown.
-        max_bytes (int): Most bytes of pictures, as they stand in the page; there is a
+        max_bytes (int): Most bytes of encoded pictures in the page; there is a
             frame at least.
 
     Raises:
