@@ -62,7 +62,7 @@ class ResidualDenseBlock(LeanModule):
         return self._fuse(x, outputs)
 
     def _convolve(self, x: Tensor, first: int) -> Tensor:
-        """Contribution of the block's input or a layer's output to the layers behind it.
+        """What the block's input or a layer's output adds to the layers behind it.
 
         Layer ``first`` is the first one that reads ``x``.
         """

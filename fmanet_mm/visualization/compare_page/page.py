@@ -56,9 +56,9 @@ class _Frame:
 class ComparePage:
     """Collects the frames of a clip and writes one HTML file, which needs nothing else.
 
-    Of a long clip the page shows some frames at even distances: all of them at first, then
-    every second, every fourth ... as more come in, so that the length of the clip need not
-    be known and the memory is that of the page.
+    Of a long clip the page shows frames at even distances: all of them at first, then
+    every second, every fourth ... as more come in. So the length of the clip need not
+    be known, and the memory is that of the page.
 
     Args:
         title (str): Heading of the page.
