@@ -19,7 +19,7 @@ Notable:
 - Attention is between channels, not pixels: its map is C x C for any frame size
   (Attention).
 
-This file only uses torch. It computes everything the direct way: 1x3x3 convolutions of
+This file uses only torch. It computes everything the direct way: 1x3x3 convolutions of
 complete windows, dense concatenations, dynamic filters by unfold, and the outputs that
 only training needs. It is therefore the reference that the package is compared to, for
 its outputs and for its speed. Parameters have the authors' names, so their weights
