@@ -1,4 +1,4 @@
 # FMA-Net_s: 2 FRMA blocks instead of 4.
 _base_ = 'fmanet_stage1.py'
 
-model = dict(net_d=dict(num_blocks=2))
+model = dict(architecture=dict(num_blocks=2))

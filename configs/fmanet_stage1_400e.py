@@ -1,7 +1,5 @@
-# The schedule of the authors' released code: 400 epochs, the learning rate halved after
-# 260, 360, 380 and 390. Their epoch is 266 REDS clips of 98 windows in batches of 8,
-# 3258 iterations.
-_base_ = 'fmanet_stage1.py'
+# Stage 1 with the schedule of the authors' released code.
+_base_ = ['fmanet_stage1.py', '_base_/schedules/released_400e.py']
 
-train_cfg = dict(max_iters=400 * 3258, val_interval=3258)
-param_scheduler = dict(milestones=[epoch * 3258 for epoch in (260, 360, 380, 390)])
+train_cfg = _base_.released_train_cfg
+param_scheduler = dict(milestones=_base_.released_milestones)

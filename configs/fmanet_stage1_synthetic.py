@@ -1,7 +1,7 @@
-# Stage 1 on scenes that are made up, without any data on disk.
+# Stage 1 on synthetic scenes, without any data on disk.
 _base_ = ['fmanet_stage1.py', '_base_/datasets/synthetic.py']
 
-train_dataloader = dict(dataset=_base_.synthetic_train_dataset)
-val_dataloader = dict(dataset=_base_.synthetic_val_dataset)
+train_dataloader = dict(dataset=_base_.synthetic_train)
+val_dataloader = dict(dataset=_base_.synthetic_val)
 test_dataloader = val_dataloader
 env_cfg = dict(mp_cfg=dict(opencv_num_threads=0))

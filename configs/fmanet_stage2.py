@@ -1,26 +1,16 @@
-# Stage 2 on REDS: NetR is added, 9.8 M parameters in all, and both nets are trained;
-# the losses of stage 1 go on at a tenth of their weights.
+# Stage 2 on REDS: NetR joins, 9.8 M parameters in all, and both nets are trained. The
+# losses of stage 1 keep a tenth of their weights.
 _base_ = 'fmanet_stage1.py'
 
 model = dict(
+    type='FMANet',
+    # The default of tools/train.py --stage1.
     net_d=dict(
         init_cfg=dict(
             type='StrictPretrained',
             checkpoint='work_dirs/fmanet_stage1/iter_300000.pth',
             prefix='net_d.',
         )
-    ),
-    net_r=dict(
-        type='NetR',
-        channels=90,
-        kernel_size=5,
-        degradation_kernel_size=20,
-        num_frames=3,
-        scale=4,
-        num_flows=9,
-        num_blocks=4,
-        num_attention_blocks=2,
-        num_heads=6,
     ),
     losses=dict(
         recon=dict(loss_weight=0.1),
@@ -33,8 +23,8 @@ model = dict(
     ),
 )
 
-# The restored frame against the sharp HR centre frame: in validation the measures that
-# cost little, in testing the published ones, see fmanet_mm/evaluation.
+# The restored frame is compared with the sharp HR centre frame: in validation by cheap
+# measures, in testing by the published ones, see fmanet_mm/evaluation.
 val_dataloader = dict(dataset=dict(num_output_frames=1))
 test_dataloader = val_dataloader
 val_evaluator = dict(

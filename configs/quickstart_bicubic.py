@@ -1,14 +1,5 @@
-# Bicubic enlargement of the blurry frames, tested as the quick start's stage 2 is.
-_base_ = 'fmanet_stage2_mini.py'
+# Bicubic enlargement of the blurry frames, tested like the quick start's stage 2.
+_base_ = ['baselines/bicubic.py', '_base_/datasets/mini.py']
 
-model = dict(
-    _delete_=True,
-    type='BaseEditModel',
-    generator=dict(type='BicubicUpsampling', scale=4),
-    pixel_loss=dict(type='L1Loss'),
-    data_preprocessor=_base_.model.data_preprocessor,
-)
-train_dataloader = None
-train_cfg = None
-optim_wrapper = None
-param_scheduler = None
+val_dataloader = dict(dataset=_base_.mini_val)
+test_dataloader = val_dataloader

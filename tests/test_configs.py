@@ -1,10 +1,16 @@
-"""Every config of the project: what it describes can be built."""
+"""Every config of the project: it states what differs, and its parts can be built."""
 
+import ast
+import copy
 import re
+import subprocess
+import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from mmagic.registry import (
     EVALUATORS,
     HOOKS,
@@ -13,9 +19,11 @@ from mmagic.registry import (
     TRANSFORMS,
     VISUALIZERS,
 )
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.dataset import Compose
 from mmengine.optim import build_optim_wrapper
+
+from fmanet_mm.restoration.loading import build_network, build_restorer, load_network
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 FOLDERS = ('.', 'ablations', 'baselines', 'demo')
@@ -24,11 +32,23 @@ NAMES = sorted(
     for folder in FOLDERS
     for path in (CONFIGS / folder).glob('*.py')
 )
+BASES = sorted(
+    str(path.relative_to(CONFIGS).with_suffix(''))
+    for path in (CONFIGS / '_base_').rglob('*.py')
+)
+MEASURES = (('PSNR', 2), ('SSIM', 4), ('tOF', 3))
 SPLITS = ('train', 'val', 'test')
+KERNEL_SIZES = ('degradation_kernel_size', 'restoration_kernel_size')
+MOST_LINES = 45
+
+
+@cache
+def resolve(name):
+    return Config.fromfile(CONFIGS / f'{name}.py')
 
 
 def load(name):
-    config = Config.fromfile(CONFIGS / f'{name}.py')
+    config = copy.deepcopy(resolve(name))
     if config.model.get('generator', {}).get('spynet_pretrained'):
         config.model.generator.spynet_pretrained = None  # would be downloaded
     return config
@@ -37,6 +57,55 @@ def load(name):
 @pytest.fixture(params=NAMES)
 def config(request):
     return load(request.param)
+
+
+def nets(name):
+    """Settings of NetD and NetR, each complete: the architecture and its own."""
+    model = load(name).model
+    sizes = dict(model.architecture)
+    degradation, restoration = (sizes.pop(key) for key in KERNEL_SIZES)
+    settings = dict(
+        net_d=dict(kernel_size=degradation, **sizes, **model.get('net_d', {}))
+    )
+    if model.type == 'FMANet':
+        settings['net_r'] = dict(
+            kernel_size=restoration,
+            degradation_kernel_size=degradation,
+            **sizes,
+            **model.get('net_r', {}),
+        )
+    return settings
+
+
+def own_settings(name):
+    """The settings that a config file itself makes, and those of its bases."""
+    path = CONFIGS / f'{name}.py'
+    tree = ast.parse(path.read_text())
+    bases = []
+    for statement in list(tree.body):
+        if getattr(statement, 'targets', None) and statement.targets[0].id == '_base_':
+            bases = ast.literal_eval(statement.value)
+            tree.body.remove(statement)
+    inherited = ConfigDict()
+    for base in [bases] if isinstance(bases, str) else bases:
+        base = (path.parent / base).resolve().relative_to(CONFIGS).with_suffix('')
+        inherited.update(resolve(str(base)).to_dict())
+    names = {'_base_': inherited}
+    exec(compile(tree, path, 'exec'), names)
+    own = {key: value for key, value in names.items() if not key.startswith('_')}
+    return own, inherited
+
+
+def repeated(own, inherited, prefix=''):
+    """Names of settings that are already what they are set to."""
+    for key, value in own.items():
+        if not isinstance(inherited, dict) or key not in inherited:
+            continue
+        if isinstance(value, dict):
+            if '_delete_' not in value:
+                yield from repeated(value, inherited[key], f'{prefix}{key}.')
+        elif value == inherited[key]:
+            yield f'{prefix}{key}'
 
 
 def datasets(loader):
@@ -50,6 +119,60 @@ def loaders(config):
     for split in SPLITS:
         found = config.get(f'{split}_dataloader') or []
         yield from found if isinstance(found, list) else [found]
+
+
+@pytest.mark.parametrize('name', [*NAMES, *BASES])
+def test_no_config_repeats_an_inherited_setting(name):
+    assert not [*repeated(*own_settings(name))]
+
+
+def test_a_repetition_is_seen():
+    """At any depth, but not what replaces a base."""
+    base = dict(a=1, b=dict(c=[2], d=3))
+    assert [*repeated(dict(a=1, b=dict(c=[2], d=4)), base)] == ['a', 'b.c']
+    assert not [*repeated(dict(b=dict(_delete_=True, d=3)), base)]
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_a_config_is_short(name):
+    assert len((CONFIGS / f'{name}.py').read_text().splitlines()) <= MOST_LINES
+
+
+def test_the_network_builds_for_restoring(config):
+    """Any but those of stage 1, which restore nothing."""
+    if config.model.type == 'FMANetStage1':
+        return
+    with torch.device('meta'):
+        network = build_network(config)
+    restorer = build_restorer(network.eval())
+    assert restorer.scale == 4
+    if restorer.context is not None:
+        (dataset,) = datasets(config.test_dataloader)
+        assert restorer.context == dataset.num_input_frames // 2
+
+
+LIGHT = (
+    'fmanet_s_stage2',
+    'ablations/component_dcn_stage2',
+    'ablations/component_self_attention_sft_stage2',
+    'demo/demo_conventional_stage2',
+    'baselines/bicubic',
+)
+
+
+def test_networks_of_this_package_are_built_without_openmmlab():
+    code = (
+        'import sys, torch\n'
+        'from mmengine.config import Config\n'
+        'from fmanet_mm.restoration.loading import build_network\n'
+        'for path in sys.argv[1:]:\n'
+        '    config = Config.fromfile(path, import_custom_modules=False)\n'
+        "    with torch.device('meta'):\n"
+        '        build_network(config)\n'
+        "assert not {'mmagic', 'mmcv', 'mmflow'} & {*sys.modules}\n"
+    )
+    paths = [CONFIGS / f'{name}.py' for name in LIGHT]
+    subprocess.run([sys.executable, '-c', code, *paths], check=True)
 
 
 def test_model_and_optimizer_build(config):
@@ -111,6 +234,23 @@ def test_published_sizes():
     assert round(without / 1e6, 1) == 7.4
 
 
+@pytest.mark.parametrize(
+    'entry',
+    yaml.safe_load((CONFIGS / 'metafile.yml').read_text())['Models'],
+    ids=lambda entry: entry['Name'],
+)
+def test_the_metafile_says_what_the_configs_describe(entry):
+    path = CONFIGS.parent / entry['Config']
+    name = str(path.relative_to(CONFIGS).with_suffix(''))
+    assert Path(name).name == entry['Name']
+    assert parameters(name) == entry['Metadata']['Parameters']
+    if 'Weights' in entry:
+        load_network(CONFIGS.parent / entry['Weights'], path)
+        (result,) = entry['Results']
+        row = ' | '.join(f'{result["Metrics"][m]:.{digits}f}' for m, digits in MEASURES)
+        assert row in (CONFIGS.parent / 'docs/results.md').read_text()
+
+
 def test_published_training():
     for stage in (1, 2):
         config = load(f'fmanet_stage{stage}')
@@ -154,9 +294,10 @@ def test_stage_2_starts_from_the_last_checkpoint_of_a_stage_1(stage_2):
     assert stage_1 == own or own not in NAMES
     trained = load(stage_1)
     assert int(iterations) == trained.train_cfg.max_iters
-    settings = dict(config.model.net_d)
+    settings = nets(stage_2)['net_d']
     del settings['init_cfg']
-    assert settings == trained.model.net_d
+    assert settings == nets(stage_1)['net_d']
+    assert trained.model.type == 'FMANetStage1'
 
 
 def test_work_folders_are_told_apart_by_their_names():
@@ -166,7 +307,9 @@ def test_work_folders_are_told_apart_by_their_names():
 
 def changes(name, base):
     """What a config says of the model that another does not."""
-    config, other = (flatten(load(n).model) for n in (name, base))
+    config, other = (
+        flatten(nets(n) | dict(losses=load(n).model.losses)) for n in (name, base)
+    )
     return {
         key: value
         for key, value in config.items()
@@ -188,10 +331,8 @@ CONVENTIONAL = {
     'net_d.downsampling.type': 'DynamicDownsampling',
     'net_r.upsampling.type': 'DynamicUpsampling',
 }
-SELF_ATTENTION = {
-    f'net_{net}.centre_attention.type': 'SelfAttentionHalf' for net in 'dr'
-}
-SFT = {'net_r.degradation_attention.type': 'ModulationHalf'}
+SELF_ATTENTION = {f'net_{net}.centre_attention.type': 'SelfAttention' for net in 'dr'}
+SFT = {'net_r.degradation_attention.type': 'GuidedModulation'}
 
 
 def both_nets(**settings):
@@ -244,7 +385,7 @@ def test_an_ablation_changes_nothing_else(name, expected):
     config, base = load(name), load('fmanet_stage2')
     for key in ('train_cfg', 'optim_wrapper', 'param_scheduler', 'test_evaluator'):
         assert config[key] == base[key]
-    num_frames = config.model.net_d.num_frames
+    num_frames = config.model.architecture.num_frames
     for loader in loaders(config):
         assert {d.num_input_frames for d in datasets(loader)} == {num_frames}
 

@@ -65,11 +65,11 @@ def test_links_lead_somewhere(guide):
 @pytest.mark.parametrize('guide', GUIDES, ids=lambda path: path.name)
 def test_named_files_and_options_exist(guide):
     text = guide.read_text()
-    for path in re.findall(r'\b(?:tools|configs)/[\w/]+\.(?:py|sh)\b', text):
+    for path in re.findall(r'\b(?:tools|configs|benchmarks)/[\w/]+\.(?:py|sh)\b', text):
         assert (REPO / path).is_file(), path
     sources = ''.join(
         file.read_text()
-        for folder in ('fmanet_mm', 'tools')
+        for folder in ('fmanet_mm', 'tools', 'benchmarks')
         for pattern in ('*.py', '*.sh')
         for file in (REPO / folder).rglob(pattern)
     )

@@ -158,7 +158,7 @@ def test_wheel_restores_a_clip_where_only_its_requirements_are(
     script = """
 import numpy as np
 from fmanet_mm.utils import config_root
-from fmanet_mm.video import open_writer
+from fmanet_mm.video.writer import open_writer
 with open_writer('in.mp4', fps=30) as writer:
     for _ in range(4):
         writer.write(np.zeros((16, 24, 3), np.uint8))
@@ -175,7 +175,7 @@ print(config_root() / 'demo/fmanet_demo.safetensors')
         env=clean,
     )
     script = """
-from fmanet_mm.video import open_frames
+from fmanet_mm.video.reader import open_frames
 with open_frames('out.mp4') as frames:
     print([frame.shape for frame in frames], frames.fps)
 """

@@ -1,9 +1,9 @@
-"""The whole way once, in small, on a CPU.
+"""All steps from a video to a trained network and a restored video, small, on a CPU.
 
 A small VSRDB set is made from a real clip, with flow; both stages of a tiny FMA-Net are
 trained on it; its held-out part is evaluated against bicubic, drawn, and restored to a
 video, and likewise by the demo network, which was trained longer and on no real clip.
-What is finished is kept when it is run again.
+Finished steps are kept when it is run again.
 """
 
 import argparse
@@ -64,8 +64,8 @@ def train_stage_1(args: argparse.Namespace) -> None:
 
 
 def train_stage_2(args: argparse.Namespace) -> None:
-    start = f'model.net_d.init_cfg.checkpoint={checkpoint(1)}'
-    run('tools/train.py', config('stage2'), '--resume', *iterations(args, start))
+    start = ['--stage1', checkpoint(1)]
+    run('tools/train.py', config('stage2'), *start, '--resume', *iterations(args))
 
 
 def evaluate(args: argparse.Namespace) -> None:
@@ -85,8 +85,7 @@ def draw(args: argparse.Namespace) -> None:
 
 
 def restore(args: argparse.Namespace) -> None:
-    # First, for it keeps MMagic's imports quiet.
-    import fmanet_mm  # noqa: F401, I001
+    import fmanet_mm.openmmlab  # noqa: F401, I001, prepares the import of MMagic
     from mmagic.apis import MMagicInferencer
 
     blurry = sorted((DATA / 'val_blur_bicubic/X4').iterdir())[0]
@@ -114,7 +113,7 @@ def run(tool: str, *arguments) -> None:
     words = [str(argument) for argument in arguments]
     print(f'$ python {tool} {" ".join(words)}', flush=True)
     if subprocess.run([sys.executable, REPO / tool, *words]).returncode:
-        sys.exit(f'quickstart: {tool} failed; the reason stands above.')
+        sys.exit(f'quickstart: {tool} failed; see the messages above')
 
 
 def config(name: str) -> str:
@@ -126,10 +125,11 @@ def checkpoint(stage: int) -> str:
     return (WORK / f'quickstart_stage{stage}/last_checkpoint').read_text()
 
 
-def iterations(args: argparse.Namespace, *options: str) -> list[str]:
-    if args.iters:
-        options += f'train_cfg.max_iters={args.iters}', 'train_cfg.val_interval=10000'
-    return ['--cfg-options', *options] if options else []
+def iterations(args: argparse.Namespace) -> list[str]:
+    if not args.iters:
+        return []
+    lengths = f'train_cfg.max_iters={args.iters}', 'train_cfg.val_interval=10000'
+    return ['--cfg-options', *lengths]
 
 
 def real_clip() -> Path:

@@ -26,6 +26,13 @@ def parse_args():
         'complete one in the work folder, or from the start if there is none',
     )
     parser.add_argument(
+        '--stage1',
+        type=existing_file,
+        metavar='CHECKPOINT',
+        help='checkpoint of stage 1 that NetD starts from in stage 2 (default: that of '
+        'the config)',
+    )
+    parser.add_argument(
         '--amp',
         action='store_true',
         help='mixed precision: with loss scaling on a GPU, bfloat16 on a CPU',
@@ -49,6 +56,17 @@ def resume(cfg: Config, checkpoint: str, trust_checkpoint: bool) -> None:
         return
     cfg.load_from = checkpoint
     cfg.resume = True
+
+
+def start_from_stage_1(cfg: Config, checkpoint: str) -> None:
+    """Let NetD start from ``checkpoint`` instead of the config's."""
+    init_cfg = (cfg.model.get('net_d') or {}).get('init_cfg')
+    if not init_cfg:
+        raise ValueError(
+            f'--stage1 sets model.net_d.init_cfg.checkpoint, but {cfg.filename} starts '
+            'from no stage 1; name a config of stage 2, or omit --stage1'
+        )
+    init_cfg.checkpoint = checkpoint
 
 
 def enable_amp(cfg: Config) -> None:
@@ -84,6 +102,8 @@ def main() -> None:
     if args.resume or cfg.get('resume'):
         checkpoint = args.resume or cfg.get('load_from') or 'auto'
         resume(cfg, checkpoint, args.trust_checkpoint)
+    if args.stage1:
+        start_from_stage_1(cfg, args.stage1)
     if args.amp:
         enable_amp(cfg)
     if args.auto_scale_lr:

@@ -1,37 +1,32 @@
-# What the networks we compare with share: data, schedule and measures of stage 2, but
-# only the blurry LR frames and the sharp HR one. A baseline states its model, and the
-# frames of its windows if they are not 3.
+# Common to the networks that FMA-Net is compared with: data, schedule and measures of
+# stage 2, but only the blurry LR frames and the sharp HR centre frame. A baseline adds
+# its network, and its window if that is not 3 frames.
 _base_ = '../fmanet_stage2.py'
 
-baseline_pipeline = [
-    dict(type='LoadFrames', key='img'),
-    dict(type='LoadFrames', key='gt'),
-    dict(type='VSRDBRandomCrop', patch_size=64, scale=4),
-    dict(type='VSRDBRandomFlip', horizontal=0.5, vertical=0.5),
-    dict(type='PackInputs', meta_keys=_base_.meta_keys),
-]
-train_dataloader = dict(
-    dataset=dict(
-        _delete_=True,
-        type='ConcatDataset',
-        datasets=[
-            dict(
-                type='REDSVSRDBDataset',
-                subset='non-REDS4',
-                data_root='data/REDS',
-                data_prefix=dict(img='train_blur_bicubic/X4', gt='train_sharp'),
-                num_input_frames=3,
-                num_output_frames=1,
-                pipeline=baseline_pipeline,
-            ),
-            dict(
-                type='REDSVSRDBDataset',
-                data_root='data/REDS',
-                data_prefix=dict(img='val_blur_bicubic/X4', gt='val_sharp'),
-                num_input_frames=3,
-                num_output_frames=1,
-                pipeline=baseline_pipeline,
-            ),
-        ],
-    )
+model = dict(
+    _delete_=True,
+    type='BaseEditModel',
+    pixel_loss=dict(type='L1Loss', loss_weight=1.0, reduction='mean'),
+    data_preprocessor=_base_.model.data_preprocessor,
 )
+restorer = dict(type='WindowRestorer', num_frames=3, scale=4)
+
+baseline_pipeline = [
+    *_base_.load_frames,
+    _base_.random_crop,
+    _base_.random_flip,
+    _base_.pack_frames,
+]
+baseline_train = dict(
+    _base_.reds_train,
+    data_prefix=_base_.train_frames,
+    num_output_frames=1,
+    pipeline=baseline_pipeline,
+)
+baseline_val_as_train = dict(
+    _base_.reds_val_as_train,
+    data_prefix=_base_.val_frames,
+    num_output_frames=1,
+    pipeline=baseline_pipeline,
+)
+train_dataloader = dict(dataset=dict(datasets=[baseline_train, baseline_val_as_train]))

@@ -1,10 +1,9 @@
 default_scope = 'mmagic'
-runner_type = 'SafeRunner'
-custom_imports = dict(imports=['fmanet_mm'], allow_failed_imports=False)
+custom_imports = dict(imports=['fmanet_mm.openmmlab'], allow_failed_imports=False)
 
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),
-    # Validation is logged by the iteration, as training is.
+    # Validation is logged by iteration, like training.
     logger=dict(type='LoggerHook', interval=100, log_metric_by_epoch=False),
     param_scheduler=dict(type='ParamSchedulerHook'),
     learning_rate=dict(type='LearningRateHook'),
@@ -21,7 +20,8 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
 )
 
-# The same weights and samples in every run; --cfg-options randomness.seed=1 for others.
+# Every run has the same weights and samples; --cfg-options randomness.seed=1 changes
+# them.
 randomness = dict(seed=0)
 env_cfg = dict(
     cudnn_benchmark=True,

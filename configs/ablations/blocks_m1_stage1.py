@@ -1,4 +1,4 @@
 # A single FRMA block, M = 1.
 _base_ = '../fmanet_stage1.py'
 
-model = dict(net_d=dict(num_blocks=1))
+model = dict(architecture=dict(num_blocks=1))

@@ -2,4 +2,4 @@
 # fmanet_stage1.py.
 _base_ = '../fmanet_stage2.py'
 
-model = dict(net_r=dict(degradation_attention=dict(type='ModulationHalf')))
+model = dict(net_r=dict(degradation_attention=dict(type='GuidedModulation')))

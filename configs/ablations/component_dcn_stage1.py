@@ -1,4 +1,4 @@
 # Deformable convolution instead of the multi-flow warp.
 _base_ = '../fmanet_stage1.py'
 
-model = dict(net_d=dict(alignment=dict(type='DeformableAlignment')))
+model = dict(architecture=dict(alignment=dict(type='DeformableAlignment')))

@@ -1,4 +1,4 @@
 # A single flow-mask pair, n = 1.
 _base_ = '../fmanet_stage1.py'
 
-model = dict(net_d=dict(num_flows=1))
+model = dict(architecture=dict(num_flows=1))

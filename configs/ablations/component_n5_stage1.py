@@ -1,4 +1,4 @@
 # Five flow-mask pairs, n = 5.
 _base_ = '../fmanet_stage1.py'
 
-model = dict(net_d=dict(num_flows=5))
+model = dict(architecture=dict(num_flows=5))

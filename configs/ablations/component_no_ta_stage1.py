@@ -1,4 +1,4 @@
-# Without the temporal-anchor loss; its heads are left without gradients.
+# Without the temporal-anchor loss; its heads get no gradients.
 _base_ = '../fmanet_stage1.py'
 
 model = dict(losses=dict(ta_d=None))

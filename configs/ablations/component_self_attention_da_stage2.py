@@ -1,12 +1,8 @@
 # Self-attention instead of centre-oriented attention.
 _base_ = '../fmanet_stage2.py'
 
+stage1 = 'work_dirs/component_self_attention_stage1/iter_300000.pth'
 model = dict(
-    net_d=dict(
-        centre_attention=dict(type='SelfAttentionHalf'),
-        init_cfg=dict(
-            checkpoint='work_dirs/component_self_attention_stage1/iter_300000.pth'
-        ),
-    ),
-    net_r=dict(centre_attention=dict(type='SelfAttentionHalf')),
+    architecture=dict(centre_attention=dict(type='SelfAttention')),
+    net_d=dict(init_cfg=dict(checkpoint=stage1)),
 )

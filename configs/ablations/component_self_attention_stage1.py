@@ -1,5 +1,5 @@
-# Self-attention instead of centre-oriented attention. Stage 2 with SFT and the one with
-# degradation-aware attention start from it.
+# Self-attention instead of centre-oriented attention. Stage 2 starts from it both with
+# SFT and with degradation-aware attention.
 _base_ = '../fmanet_stage1.py'
 
-model = dict(net_d=dict(centre_attention=dict(type='SelfAttentionHalf')))
+model = dict(architecture=dict(centre_attention=dict(type='SelfAttention')))

@@ -1,12 +1,11 @@
 # Conventional dynamic filtering, k_d = 20.
 _base_ = '../fmanet_stage2.py'
 
+stage1 = 'work_dirs/filter_conventional_kd20_stage1/iter_300000.pth'
 model = dict(
     net_d=dict(
         downsampling=dict(type='DynamicDownsampling'),
-        init_cfg=dict(
-            checkpoint='work_dirs/filter_conventional_kd20_stage1/iter_300000.pth'
-        ),
+        init_cfg=dict(checkpoint=stage1),
     ),
     net_r=dict(upsampling=dict(type='DynamicUpsampling')),
 )

@@ -1,4 +1,7 @@
 # Conventional dynamic filtering, k_d = 30.
 _base_ = '../fmanet_stage1.py'
 
-model = dict(net_d=dict(kernel_size=30, downsampling=dict(type='DynamicDownsampling')))
+model = dict(
+    architecture=dict(degradation_kernel_size=30),
+    net_d=dict(downsampling=dict(type='DynamicDownsampling')),
+)

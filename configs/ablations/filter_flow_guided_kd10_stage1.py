@@ -1,4 +1,4 @@
 # Flow-guided dynamic filtering, k_d = 10.
 _base_ = '../fmanet_stage1.py'
 
-model = dict(net_d=dict(kernel_size=10))
+model = dict(architecture=dict(degradation_kernel_size=10))

@@ -1,11 +1,17 @@
 # Windows of 5 frames, T = 5.
 _base_ = '../fmanet_stage1.py'
 
-model = dict(net_d=dict(num_frames=5))
+model = dict(architecture=dict(num_frames=5))
 
-train_dataloader = _base_.train_dataloader
-train_dataloader.dataset.datasets[0].num_input_frames = 5
-train_dataloader.dataset.datasets[1].num_input_frames = 5
-# What is measured stays the same: all frames but the first and the last of a clip.
-val_dataloader = dict(dataset=dict(num_input_frames=5, border='replicate'))
+# The measured frames stay the same: all but the first and the last of a clip.
+window = dict(num_input_frames=5)
+train_dataloader = dict(
+    dataset=dict(
+        datasets=[
+            dict(_base_.reds_train, **window),
+            dict(_base_.reds_val_as_train, **window),
+        ]
+    )
+)
+val_dataloader = dict(dataset=dict(border='replicate', **window))
 test_dataloader = val_dataloader

@@ -1,11 +1,17 @@
 # Windows of 7 frames, T = 7, in 126 channels: 90 is no multiple of 7.
 _base_ = '../fmanet_stage1.py'
 
-model = dict(net_d=dict(num_frames=7, channels=126))
+model = dict(architecture=dict(num_frames=7, channels=126))
 
-train_dataloader = _base_.train_dataloader
-train_dataloader.dataset.datasets[0].num_input_frames = 7
-train_dataloader.dataset.datasets[1].num_input_frames = 7
-# What is measured stays the same: all frames but the first and the last of a clip.
-val_dataloader = dict(dataset=dict(num_input_frames=7, border='replicate'))
+# The measured frames stay the same: all but the first and the last of a clip.
+window = dict(num_input_frames=7)
+train_dataloader = dict(
+    dataset=dict(
+        datasets=[
+            dict(_base_.reds_train, **window),
+            dict(_base_.reds_val_as_train, **window),
+        ]
+    )
+)
+val_dataloader = dict(dataset=dict(border='replicate', **window))
 test_dataloader = val_dataloader

@@ -1,9 +1,8 @@
 # BasicVSR++ (arXiv 2104.13371), 7.3 M parameters, on windows of 15 frames. It learns to
-# restore all of them; the centre one is measured.
+# restore all of them; the centre one is measured. Clips are restored in one go.
 _base_ = '../_base_/baseline.py'
 
 model = dict(
-    _delete_=True,
     type='BasicVSR',
     generator=dict(
         type='BasicVSRPlusPlusNet',
@@ -12,18 +11,23 @@ model = dict(
         is_low_res_input=True,
         spynet_pretrained='https://download.openmmlab.com/mmediting/restorers/basicvsr/spynet_20210409-c6c1bd09.pth',
     ),
-    pixel_loss=dict(type='CharbonnierLoss', loss_weight=1.0, reduction='mean'),
-    # Iterations in which the pretrained flow stays as it is.
+    pixel_loss=dict(type='CharbonnierLoss'),
+    # Iterations in which the pretrained flow is kept.
     train_cfg=dict(fix_iter=5000),
-    data_preprocessor=_base_.model.data_preprocessor,
 )
+restorer = dict(_delete_=True, type='SequenceRestorer', scale=4, min_size=64)
 optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(spynet=dict(lr_mult=0.25))))
 find_unused_parameters = True
 
-train_dataloader = _base_.train_dataloader
-train_dataloader.dataset.datasets[0].num_input_frames = 15
-train_dataloader.dataset.datasets[0].num_output_frames = None
-train_dataloader.dataset.datasets[1].num_input_frames = 15
-train_dataloader.dataset.datasets[1].num_output_frames = None
-val_dataloader = dict(dataset=dict(num_input_frames=15, border='replicate'))
+window = dict(num_input_frames=15)
+all_frames = dict(num_output_frames=None, **window)
+train_dataloader = dict(
+    dataset=dict(
+        datasets=[
+            dict(_base_.baseline_train, **all_frames),
+            dict(_base_.baseline_val_as_train, **all_frames),
+        ]
+    )
+)
+val_dataloader = dict(dataset=dict(border='replicate', **window))
 test_dataloader = val_dataloader

@@ -1,8 +1,7 @@
-# EDVR-M (arXiv 1905.02716), 3.3 M parameters, trained as a whole from the start.
+# EDVR-M (arXiv 1905.02716), 3.3 M parameters, all trained from scratch.
 _base_ = '../_base_/baseline.py'
 
 model = dict(
-    _delete_=True,
     type='EDVR',
     generator=dict(
         type='EDVRNet',
@@ -16,14 +15,20 @@ model = dict(
         center_frame_idx=2,
         with_tsa=True,
     ),
-    pixel_loss=dict(type='CharbonnierLoss', loss_weight=1.0, reduction='mean'),
+    pixel_loss=dict(type='CharbonnierLoss'),
     # Iterations in which the attention alone is trained.
     train_cfg=dict(tsa_iter=0),
-    data_preprocessor=_base_.model.data_preprocessor,
 )
+restorer = dict(num_frames=5, multiple=4)
 
-train_dataloader = _base_.train_dataloader
-train_dataloader.dataset.datasets[0].num_input_frames = 5
-train_dataloader.dataset.datasets[1].num_input_frames = 5
-val_dataloader = dict(dataset=dict(num_input_frames=5, border='replicate'))
+window = dict(num_input_frames=5)
+train_dataloader = dict(
+    dataset=dict(
+        datasets=[
+            dict(_base_.baseline_train, **window),
+            dict(_base_.baseline_val_as_train, **window),
+        ]
+    )
+)
+val_dataloader = dict(dataset=dict(border='replicate', **window))
 test_dataloader = val_dataloader

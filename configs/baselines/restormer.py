@@ -2,8 +2,6 @@
 _base_ = '../_base_/baseline.py'
 
 model = dict(
-    _delete_=True,
-    type='BaseEditModel',
     generator=dict(
         type='WindowRestormer',
         num_frames=3,
@@ -15,7 +13,6 @@ model = dict(
         ffn_expansion_factor=2.66,
         bias=False,
         LayerNorm_type='WithBias',
-    ),
-    pixel_loss=dict(type='L1Loss', loss_weight=1.0, reduction='mean'),
-    data_preprocessor=_base_.model.data_preprocessor,
+    )
 )
+restorer = dict(multiple=8)

@@ -2,7 +2,6 @@
 _base_ = '../_base_/baseline.py'
 
 model = dict(
-    _delete_=True,
     type='TDAN',
     generator=dict(
         type='TDANNet',
@@ -12,13 +11,19 @@ model = dict(
         num_blocks_before_align=5,
         num_blocks_after_align=10,
     ),
-    pixel_loss=dict(type='MSELoss', loss_weight=1.0, reduction='mean'),
+    pixel_loss=dict(type='MSELoss'),
     lq_pixel_loss=dict(type='MSELoss', loss_weight=0.01, reduction='mean'),
-    data_preprocessor=_base_.model.data_preprocessor,
 )
+restorer = dict(num_frames=5)
 
-train_dataloader = _base_.train_dataloader
-train_dataloader.dataset.datasets[0].num_input_frames = 5
-train_dataloader.dataset.datasets[1].num_input_frames = 5
-val_dataloader = dict(dataset=dict(num_input_frames=5, border='replicate'))
+window = dict(num_input_frames=5)
+train_dataloader = dict(
+    dataset=dict(
+        datasets=[
+            dict(_base_.baseline_train, **window),
+            dict(_base_.baseline_val_as_train, **window),
+        ]
+    )
+)
+val_dataloader = dict(dataset=dict(border='replicate', **window))
 test_dataloader = val_dataloader

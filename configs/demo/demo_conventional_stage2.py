@@ -1,10 +1,11 @@
-# The same with conventional instead of flow-guided dynamic filtering.
+# Conventional instead of flow-guided dynamic filtering.
 _base_ = 'demo_stage2.py'
 
+stage1 = 'work_dirs/demo_conventional_stage1/iter_1000.pth'
 model = dict(
     net_d=dict(
         downsampling=dict(type='DynamicDownsampling'),
-        init_cfg=dict(checkpoint='work_dirs/demo_conventional_stage1/iter_1000.pth'),
+        init_cfg=dict(checkpoint=stage1),
     ),
     net_r=dict(upsampling=dict(type='DynamicUpsampling')),
 )

@@ -12,14 +12,11 @@ model = dict(
         dim=12,
         num_blocks=[1, 1, 1, 2],
         num_refinement_blocks=1,
-        heads=[1, 2, 4, 8],
-        ffn_expansion_factor=2.66,
-        bias=False,
-        LayerNorm_type='WithBias',
     ),
-    pixel_loss=dict(type='L1Loss', loss_weight=1.0, reduction='mean'),
+    pixel_loss=dict(type='L1Loss'),
     data_preprocessor=_base_.model.data_preprocessor,
 )
+restorer = dict(type='WindowRestorer', num_frames=3, scale=4, multiple=8)
 train_dataloader = dict(dataset=dict(num_output_frames=1))
 train_cfg = dict(max_iters=2200, val_interval=2200)
 param_scheduler = dict(milestones=[1540, 1870, 2090])

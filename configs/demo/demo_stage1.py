@@ -1,13 +1,13 @@
 # Stage 1 of the network whose weights the project ships: the tiny one of the quick
-# start, trained on small scenes that are made up.
+# start, trained on small synthetic scenes.
 _base_ = ['../fmanet_stage1_synthetic.py', '../_base_/quickstart.py']
 
 model = dict(
-    net_d=dict(kernel_size=_base_.tiny_degradation_kernel, **_base_.tiny_net),
+    architecture=_base_.tiny,
     losses=dict(flow=dict(loss_weight=_base_.quick_flow_weight)),
 )
 train_dataloader = dict(dataset=_base_.small_scenes, **_base_.quick_loading)
-val_dataloader = dict(dataset=dict(motion=_base_.small_scenes.motion))
+val_dataloader = dict(dataset=dict(motion=_base_.small_motion))
 test_dataloader = val_dataloader
 train_cfg = dict(max_iters=1000, val_interval=1000)
 param_scheduler = dict(milestones=[700, 850, 950])

@@ -5,19 +5,14 @@ _base_ = [
     '../_base_/quickstart.py',
 ]
 
+stage1 = 'work_dirs/demo_stage1/iter_1000.pth'
 model = dict(
-    net_d=dict(
-        kernel_size=_base_.tiny_degradation_kernel,
-        init_cfg=dict(checkpoint='work_dirs/demo_stage1/iter_1000.pth'),
-        **_base_.tiny_net,
-    ),
-    net_r=dict(
-        degradation_kernel_size=_base_.tiny_degradation_kernel, **_base_.tiny_net
-    ),
+    architecture=_base_.tiny,
+    net_d=dict(init_cfg=dict(checkpoint=stage1)),
     losses=dict(flow=dict(loss_weight=0.1 * _base_.quick_flow_weight)),
 )
 train_dataloader = dict(dataset=_base_.small_scenes, **_base_.quick_loading)
-val_dataloader = dict(dataset=dict(motion=_base_.small_scenes.motion))
+val_dataloader = dict(dataset=dict(motion=_base_.small_motion))
 test_dataloader = dict(dataset=_base_.real_clips)
 train_cfg = dict(max_iters=1200, val_interval=1200)
 param_scheduler = dict(milestones=[840, 1020, 1140])

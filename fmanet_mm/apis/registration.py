@@ -17,9 +17,10 @@ from .inferencer import VSRDBInferencer
 class ModelAwareInferencers(Inferencers):
     """MMagic's choice of an inferencer by task, and this project's by config.
 
-    MMagic has one inferencer for every model of the task 'Video Super-Resolution'; a
-    config of this project, or one that names a ``restorer``, gets a
-    :class:`VSRDBInferencer` instead, whatever the task. All other models get MMagic's.
+    MMagic has one inferencer for every model of the task 'Video Super-Resolution'. A
+    config whose model is one of this project's or derives from one, or that names a
+    ``restorer``, gets a :class:`VSRDBInferencer` instead, whatever the task. All other
+    models get MMagic's.
 
     Args:
         task (str, optional): MMagic's name of the task.
@@ -62,7 +63,7 @@ def register_inferencer() -> None:
     for collection in metafile['Collections']:
         name = collection['Metadata']['Inferencer']
         settings = [
-            setting | dict(Config=_as_mmagic_finds_it(setting['Config']))
+            _located(setting)
             for setting in metafile['Models']
             if setting['In Collection'] == collection['Name']
         ]
@@ -72,6 +73,15 @@ def register_inferencer() -> None:
             task=settings[0]['Results'][0]['Task'], settings=settings
         )
     mmagic_inferencer.Inferencers = ModelAwareInferencers
+
+
+def _located(setting: dict) -> dict:
+    """A model of the metafile with paths as MMagic looks for them."""
+    located = setting | dict(Config=_as_mmagic_finds_it(setting['Config']))
+    if 'Weights' in setting:
+        weights = config_root() / Path(setting['Weights']).relative_to('configs')
+        located['Weights'] = str(weights)
+    return located
 
 
 def _as_mmagic_finds_it(config: str) -> str:
@@ -94,5 +104,6 @@ def _is_own(config: str | Config | None) -> bool:
         return False
     model = config.get('model', {}).get('type')
     model = MODELS.get(model) if isinstance(model, str) else model
-    is_own = isinstance(model, type) and model.__module__.startswith('fmanet_mm.')
+    bases = model.__mro__ if isinstance(model, type) else ()
+    is_own = any(base.__module__.startswith('fmanet_mm.models.') for base in bases)
     return is_own or 'restorer' in config

@@ -45,8 +45,6 @@ def parse_args(argv: list[str] | None) -> tuple[argparse.Namespace, list[Job]]:
     """
     parser = build_parser()
     args = parser.parse_args(argv)
-    if args.config is None and not args.checkpoint.endswith(SELF_DESCRIBING):
-        args.config = DEFAULT_CONFIG
     limits = {
         name: value
         for name in ('max_pixels', 'max_seconds')
@@ -54,6 +52,8 @@ def parse_args(argv: list[str] | None) -> tuple[argparse.Namespace, list[Job]]:
     }
     try:
         _check_options(args)
+        if args.config is None and not args.checkpoint.endswith(SELF_DESCRIBING):
+            args.config = DEFAULT_CONFIG
         args.read = ReadOptions(
             start=args.start,
             end=args.end,
@@ -114,10 +114,9 @@ def build_parser() -> argparse.ArgumentParser:
 def _add_network_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         '--checkpoint',
-        required=True,
         metavar='FILE',
         help='weights of the network, or an exported network (.safetensors, .onnx, '
-        '.pt2)',
+        '.pt2); only a --config without weights, such as baselines/bicubic, needs none',
     )
     group.add_argument(
         '--config',
@@ -259,12 +258,14 @@ def _fps(text: str) -> Fraction:
 
 def _check_options(args: argparse.Namespace) -> None:
     """Refuse options that do not fit each other."""
+    if not (args.checkpoint or args.config):
+        raise ValueError('name the weights of a network with --checkpoint')
     if None not in (args.start, args.end) and args.start >= args.end:
         raise ValueError('--end must be later than --start')
     has_folder = any(path.is_dir() for path in args.inputs)
     for name in ('fps', 'pattern'):
         if getattr(args, name) is not None and not has_folder:
-            raise ValueError(f'--{name} is for folders of images, there is none')
+            raise ValueError(f'--{name} is for folders of images, but no input is one')
     if isinstance(args.compare, str) and not args.compare.endswith('.html'):
         raise ValueError(
             f'--compare {args.compare} should end in .html; put inputs before --compare'

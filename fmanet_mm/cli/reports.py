@@ -1,20 +1,23 @@
-"""What a run tells people, and what it tells machines."""
+"""Progress and results as text or as JSON lines."""
 
 import json
+import shutil
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from tqdm import tqdm
-
 from .jobs import Job
 
 JSON_INTERVAL = 1.0
-"""Fewest seconds from one line about progress to the next."""
+"""Least seconds between two progress lines."""
+
 LOG_INTERVAL = 60.0
-"""The same for people, where there is no terminal to draw a bar on."""
+"""The same in a text log, where there is no terminal to draw a bar on."""
+
+DRAW_INTERVAL = 0.1
+"""The same for redrawing the bar of a terminal."""
 
 
 class Outcome(NamedTuple):
@@ -22,12 +25,12 @@ class Outcome(NamedTuple):
 
     Attributes:
         job (Job): The job.
-        num_frames (int | None): Frames that are done; None if they were before.
-        output (Path | None): What there is: the output, what is kept of it to go on
-            with, or nothing.
+        num_frames (int | None): Frames that were written; None if the output was
+            complete before.
+        output (Path | None): The output, or the partial one that was kept, or None.
         page (Path | None): The page that compares input and output.
-        error (str | None): What went wrong, in one line.
-        exit_code (int): What the process is to say of it.
+        error (str | None): The error, in one line.
+        exit_code (int): The exit code it asks for.
     """
 
     job: Job
@@ -39,7 +42,7 @@ class Outcome(NamedTuple):
 
 
 class TextReport:
-    """A progress bar, in a log a line now and then, and a line for each result.
+    """A progress bar, or a line a minute in a log, and a line for each result.
 
     Args:
         used_memory (Callable): Gives the memory in use, in GiB.
@@ -47,40 +50,54 @@ class TextReport:
 
     def __init__(self, used_memory: Callable[[], float]) -> None:
         self._used_memory = used_memory
-        self._bar = None
         self._began = None
-        self._told = 0.0
+        self._reported = 0.0
+        self._bar_width = 0
         self._out = sys.stdout
 
     def progress(self, job: Job, done: int, total: int | None) -> None:
-        """Tell how far a job is.
+        """Report how far a job is.
 
         Args:
             job (Job): The job.
-            done (int): Frames that are written; when it is first called, those of an
-                earlier run.
+            done (int): Frames that are written; in the first call, those of an earlier
+                run.
             total (int, optional): Frames of the video, if that is known.
         """
-        if sys.stderr.isatty():
-            self._draw(job, done, total)
+        now = time.monotonic()
+        on_terminal = sys.stderr.isatty()
+        interval = DRAW_INTERVAL if on_terminal else LOG_INTERVAL
+        if self._began is None:
+            self._began = now, done
+            if not on_terminal:
+                self._reported = now
+                return
+        elif now - self._reported < interval and not (on_terminal and done == total):
+            return
+        self._reported = now
+        began, first = self._began
+        line = describe_progress(done, total, now - began, first)
+        line = f'{job.src.name}: {line[:-1]}, {self._used_memory():.1f} GiB]'
+        if on_terminal:
+            self._draw(line)
         else:
-            self._log(job, done, total)
+            print(line, file=sys.stderr, flush=True)
 
     def end(self, outcome: Outcome) -> None:
-        """Tell how a job ended."""
+        """Report how a job ended."""
         self._began = None
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
+        if self._bar_width:
+            print(file=sys.stderr)
+            self._bar_width = 0
         if outcome.error is not None:
             self.error(outcome.error)
 
     def error(self, message: str) -> None:
-        """Tell what went wrong."""
+        """Report an error."""
         print(f'fmanet-restore: {message}', file=sys.stderr)
 
     def summary(self, outcomes: list[Outcome]) -> None:
-        """Tell once more what there is now."""
+        """Print one summary line per job."""
         for outcome in outcomes:
             parts = [f'{outcome.job.src} -> {outcome.output or "nothing"}']
             if outcome.num_frames is not None:
@@ -91,49 +108,22 @@ class TextReport:
                 parts.append(f'compared in {outcome.page}')
             print(*parts, sep=', ', file=self._out)
 
-    def _draw(self, job: Job, done: int, total: int | None) -> None:
-        if self._bar is None:
-            self._bar = tqdm(
-                desc=job.src.name,
-                total=total,
-                initial=done,
-                unit='frame',
-                dynamic_ncols=True,
-            )
-        self._bar.set_postfix_str(self._memory(), refresh=False)
-        self._bar.update(done - self._bar.n)
-
-    def _log(self, job: Job, done: int, total: int | None) -> None:
-        now = time.monotonic()
-        if self._began is None:
-            self._began, self._told = (now, done), now
-        if now - self._told < LOG_INTERVAL:
-            return
-        self._told = now
-        began, first = self._began
-        line = tqdm.format_meter(
-            done,
-            total,
-            now - began,
-            prefix=job.src.name,
-            unit='frame',
-            postfix=self._memory(),
-            initial=first,
-        )
-        print(line, file=sys.stderr, flush=True)
-
-    def _memory(self) -> str:
-        return f'{self._used_memory():.1f} GiB'
+    def _draw(self, line: str) -> None:
+        """Draw a line over the one before, shortened to the terminal's width."""
+        line = line[: shutil.get_terminal_size().columns - 1]
+        padding = ' ' * (self._bar_width - len(line))
+        print(f'\r{line}{padding}', end='', file=sys.stderr, flush=True)
+        self._bar_width = len(line)
 
 
 class JsonReport:
     """One JSON object a line on standard output.
 
-    They have an ``event``: ``progress`` with the ``input``, ``frames`` done, ``total``
-    (null if that is not known), frames a second ``fps`` and ``seconds_left`` (null as
-    long as they are not known) and ``memory_gib``; ``done`` with ``input``, ``output``,
-    ``frames`` and ``compare``; ``error`` with the same and the ``message``, its
-    ``output`` being what is there all the same, or null.
+    Each has an ``event``: ``progress`` with the ``input``, ``frames`` done, ``total``
+    (null if unknown), frames per second ``fps`` and ``seconds_left`` (null while
+    unknown) and ``memory_gib``; ``done`` with ``input``, ``output``, ``frames`` and
+    ``compare``; ``error`` with the same and the ``message``, its ``output`` being the
+    partial one that was kept, or null.
 
     Args:
         used_memory (Callable): Gives the memory in use, in GiB.
@@ -143,16 +133,16 @@ class JsonReport:
         self._used_memory = used_memory
         self._out = sys.stdout
         self._began = None
-        self._told = 0.0
+        self._reported = 0.0
 
     def progress(self, job: Job, done: int, total: int | None) -> None:
-        """Tell how far a job is, once a second and at its end."""
+        """Report how far a job is, once a second and at its end."""
         now = time.monotonic()
         if self._began is None:
             self._began = now, done
-        elif done != total and now - self._told < JSON_INTERVAL:
+        elif done != total and now - self._reported < JSON_INTERVAL:
             return
-        self._told = now
+        self._reported = now
         began, first = self._began
         fps = (done - first) / (now - began) if done > first else None
         self._write(
@@ -166,7 +156,7 @@ class JsonReport:
         )
 
     def end(self, outcome: Outcome) -> None:
-        """Tell how a job ended."""
+        """Report how a job ended."""
         self._began = None
         result = dict(
             input=str(outcome.job.src),
@@ -180,11 +170,45 @@ class JsonReport:
             self._write(event='error', **result, message=outcome.error)
 
     def error(self, message: str) -> None:
-        """Tell what went wrong with all of it."""
+        """Report an error of the complete run."""
         self._write(event='error', message=message)
 
     def summary(self, outcomes: list[Outcome]) -> None:
-        """Nothing that was not told."""
+        """No-op: every event has been written."""
 
     def _write(self, **values) -> None:
         print(json.dumps(values), file=self._out, flush=True)
+
+
+def describe_progress(
+    done: int, total: int | None, elapsed: float, first: int = 0
+) -> str:
+    """Describe progress in one line.
+
+    Args:
+        done (int): Frames that are written.
+        total (int, optional): Frames of the video, if that is known.
+        elapsed (float): Seconds since the job began.
+        first (int): Frames that were written before it began.
+
+    Returns:
+        str: Such as ``' 44% 40/90 [01:00<01:40,  2.00s/frame]'``.
+    """
+    speed = (done - first) / elapsed if elapsed > 0 and done > first else None
+    left = (total - done) / speed if speed and total else None
+    if speed is None:
+        rate = '?frame/s'
+    elif speed < 1:
+        rate = f'{1 / speed:5.2f}s/frame'
+    else:
+        rate = f'{speed:5.2f}frame/s'
+    if not total:
+        return f'{done} frames [{_clock(elapsed)}, {rate}]'
+    times = f'{_clock(elapsed)}<{"?" if left is None else _clock(left)}'
+    return f'{done / total:4.0%} {done}/{total} [{times}, {rate}]'
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f'{hours}:' * (hours > 0) + f'{minutes:02}:{seconds:02}'

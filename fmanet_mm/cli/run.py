@@ -34,25 +34,28 @@ def run_jobs(args: argparse.Namespace, jobs: list[Job]) -> int:
         int: The exit code.
     """
     report = (JsonReport if args.json else TextReport)(_used_memory)
-    outcomes = []
+    outcomes = {}
     with _only_results_on_stdout(), _sigterm_as_interrupt():
-        unreadable = {job: error for job in jobs if (error := _open_error(job, args))}
         try:
-            restorer = None if len(unreadable) == len(jobs) else _load_restorer(args)
+            for job in jobs:
+                error = _open_error(job, args)
+                if error is not None:
+                    outcomes[job] = Outcome(job, error=error, exit_code=FAILED)
+                    report.end(outcomes[job])
+            restorer = None if len(outcomes) == len(jobs) else _load_restorer(args)
         except (Exception, KeyboardInterrupt) as error:
             report.error(_explain(error, args))
             return INTERRUPTED if isinstance(error, KeyboardInterrupt) else UNUSABLE
         for job in jobs:
-            if job in unreadable:
-                outcome = Outcome(job, error=unreadable[job], exit_code=FAILED)
-            else:
-                outcome = run_job(job, args, restorer, partial(report.progress, job))
-            outcomes.append(outcome)
+            if job in outcomes:
+                continue
+            outcome = run_job(job, args, restorer, partial(report.progress, job))
+            outcomes[job] = outcome
             report.end(outcome)
             if outcome.exit_code == INTERRUPTED:
                 break
-    report.summary(outcomes)
-    return max(outcome.exit_code for outcome in outcomes)
+    report.summary([outcomes[job] for job in jobs if job in outcomes])
+    return max(outcome.exit_code for outcome in outcomes.values())
 
 
 def run_job(
@@ -103,7 +106,7 @@ def _open_error(job: Job, args: argparse.Namespace) -> str | None:
         return None
     try:
         open_frames(job.src, args.read).close()
-    except (ValueError, OSError) as error:
+    except Exception as error:
         return _explain(error, args)
     return None
 

@@ -42,17 +42,17 @@ class VSRDBDataPreprocessor(DataPreprocessor):
     def pack(
         self, outputs: dict[str, Tensor], inputs: Tensor, data_samples: DataSample
     ) -> list[DataSample]:
-        """Hand a model's images to the metrics.
+        """Convert the images of a model to data samples for the metrics.
 
         Args:
             outputs (dict[str, Tensor]): ``pred_img`` and further targets, by name, each
                 (N, 3, H, W), in the network's colour order and range.
-            inputs (Tensor): What they were computed from, (N, T, 3, H, W).
-            data_samples (DataSample): Of the batch.
+            inputs (Tensor): The windows they were computed from, (N, T, 3, H, W).
+            data_samples (DataSample): The samples of the batch.
 
         Returns:
-            list[DataSample]: One a window, with ``input``, the further targets, and
-            ``output`` which holds ``pred_img``; all BGR in [0, 255].
+            list[DataSample]: One per window, with ``input``, the further targets, and
+            ``output``, which holds ``pred_img``; all BGR in [0, 255].
         """
         images = {
             name: self.destruct(image.clone(), data_samples).cpu()

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from ..utils.annotation import read_annotation
 from ..utils.clips import list_entries
-from ..video.images import IMAGE_SUFFIXES
+from ..video.formats import IMAGE_SUFFIXES
 from ..video.reader import FrameReader, ImageFolderReader, open_frames
 from .clip import ClipMeasurement
 from .measures import MOTION_ESTIMATOR, Measures
@@ -171,16 +171,16 @@ def _check_clip(
 def _check_frame_names(
     outputs: ImageFolderReader, truths: ImageFolderReader, protocol: Protocol
 ) -> None:
-    wanted, given = set(protocol.select(truths.stems)), set(outputs.stems)
+    wanted, given = set(protocol.select(truths.info.stems)), set(outputs.info.stems)
     for stems, problem in (
         (wanted - given, 'lacks'),
-        (given - set(truths.stems), 'should not have'),
+        (given - set(truths.info.stems), 'should not have'),
     ):
         if stems:
             raise ValueError(
                 f'{outputs.path} {problem} {len(stems)} frames: '
                 f'{_shorten(sorted(stems))}; it has {len(given)}, {truths.path} has '
-                f'{len(truths.stems)}, of which protocol {protocol.name} measures '
+                f'{len(truths.info.stems)}, of which protocol {protocol.name} measures '
                 f'{len(wanted)}; results must be named like the targets'
             )
 
@@ -214,9 +214,9 @@ def _pair_frames(
 def _pair_by_name(
     outputs: ImageFolderReader, truths: ImageFolderReader, protocol: Protocol
 ) -> Iterator[NamedPair]:
-    wanted, given = set(protocol.select(truths.stems)), set(outputs.stems)
+    wanted, given = set(protocol.select(truths.info.stems)), set(outputs.info.stems)
     images = iter(outputs)
-    for stem, truth in zip(truths.stems, truths, strict=True):
+    for stem, truth in zip(truths.info.stems, truths, strict=True):
         output = next(images) if stem in given else None
         if stem in wanted:
             yield stem, output, truth

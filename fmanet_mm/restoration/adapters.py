@@ -27,24 +27,37 @@ class WindowFunction(nn.Module):
     """A function of whole windows as a :class:`WindowNetwork`.
 
     Args:
-        function (nn.Module): Maps (1, T, 3, H, W), RGB in [0, 1], to (1, 3, sH, sW).
+        function (nn.Module): Maps (1, T, 3, H, W), RGB in [0, 1], to (1, 3, sH, sW), or
+            to a tuple that begins with it.
         num_frames (int): Frames of a window, T; odd.
         scale (int): Ratio of the output's size to the input's, s.
         multiple (int): Height and width must be multiples of it. Other frames are
             padded below and on the right by their border, and the output is cropped.
+        min_size (int): Least height and width.
     """
 
     def __init__(
-        self, function: nn.Module, num_frames: int, scale: int, multiple: int = 1
+        self,
+        function: nn.Module,
+        num_frames: int,
+        scale: int,
+        multiple: int = 1,
+        min_size: int = 1,
     ) -> None:
         super().__init__()
         self.function = function
         self.num_frames = num_frames
         self.scale = scale
         self.multiple = multiple
+        self.min_size = min_size
 
     def encode(self, frame: Tensor, strips: Strips) -> Tensor:
-        """Nothing is computed per frame."""
+        """Nothing is computed per frame, which is only checked.
+
+        Raises:
+            ValueError: If it is too small.
+        """
+        check_min_size(frame, self.min_size, self.function)
         return frame
 
     def refine(self, window: Sequence[Tensor], strips: Strips) -> Tensor:
@@ -52,12 +65,19 @@ class WindowFunction(nn.Module):
         height, width = window[0].shape[-2:]
         padded = pad_to_multiple(torch.stack(tuple(window), dim=1), self.multiple)
         restored = self.function(padded)
+        if isinstance(restored, tuple):
+            restored = restored[0]
         return restored[..., : self.scale * height, : self.scale * width]
 
 
 @RESTORERS.register_module(name='WindowRestorer')
 def window_restorer(
-    network: nn.Module, num_frames: int, scale: int, multiple: int = 1, **settings
+    network: nn.Module,
+    num_frames: int,
+    scale: int,
+    multiple: int = 1,
+    min_size: int = 1,
+    **settings,
 ) -> StreamingRestorer:
     """Restore by a function of windows; see :class:`WindowFunction`.
 
@@ -66,9 +86,10 @@ def window_restorer(
         num_frames (int): See :class:`WindowFunction`.
         scale (int): See :class:`WindowFunction`.
         multiple (int): See :class:`WindowFunction`.
+        min_size (int): See :class:`WindowFunction`.
         **settings: Of :class:`StreamingRestorer`.
     """
-    function = WindowFunction(network, num_frames, scale, multiple)
+    function = WindowFunction(network, num_frames, scale, multiple, min_size)
     return StreamingRestorer(function, **settings)
 
 
@@ -85,6 +106,7 @@ class SequenceRestorer:
         max_frames (int, optional): Longer clips are restored in parts of this length,
             which changes the frames near the seams. By default clips stay whole.
         multiple (int): See :class:`WindowFunction`.
+        min_size (int): See :class:`WindowFunction`.
         memory_budget (float, optional): Must be None: the memory depends on the clip.
         autocast_dtype (torch.dtype, optional): Type to compute in under autocast.
 
@@ -100,6 +122,7 @@ class SequenceRestorer:
         scale: int,
         max_frames: int | None = None,
         multiple: int = 1,
+        min_size: int = 1,
         memory_budget: float | None = None,
         autocast_dtype: torch.dtype | None = None,
     ) -> None:
@@ -113,6 +136,7 @@ class SequenceRestorer:
         self.device = device_of(network)
         self.max_frames = max_frames
         self.multiple = multiple
+        self.min_size = min_size
         self._autocast_dtype = autocast_dtype
 
     @torch.inference_mode()
@@ -120,6 +144,7 @@ class SequenceRestorer:
         """See :meth:`ClipRestorer.restore`."""
         frames = iter(check_frames(frames))
         while clip := list(islice(frames, self.max_frames)):
+            check_min_size(clip[0], self.min_size, self.network)
             height, width = (self.scale * n for n in clip[0].shape[-2:])
             padded = pad_to_multiple(torch.stack(clip).unsqueeze(0), self.multiple)
             with torch.autocast(
@@ -132,6 +157,16 @@ class SequenceRestorer:
 
     def peak_bytes(self, height: int, width: int) -> None:
         """Not known, for it depends on the clip's length."""
+
+
+def check_min_size(frame: Tensor, min_size: int, network: object) -> None:
+    """Raise a ValueError if a frame is too small for a network."""
+    height, width = frame.shape[-2:]
+    if min(height, width) < min_size:
+        raise ValueError(
+            f'{type(network).__name__} needs frames of at least {min_size}x{min_size} '
+            f'pixels, got {width}x{height}; enlarge or pad them, or use another network'
+        )
 
 
 def pad_to_multiple(frames: Tensor, multiple: int) -> Tensor:

@@ -11,6 +11,7 @@ from mmengine.registry import MODELS
 from torch import nn
 
 from ..version import __version__
+from .adapters import RESTORERS
 
 KEY = 'fmanet_mm'
 """Name of the entry in a file's metadata."""
@@ -122,11 +123,18 @@ class Description:
         for number in (self.num_frames, self.scale):
             if not isinstance(number, int) or number < 1:
                 raise ValueError(f'{number!r} is no positive number')
+        for config in (self.network, self.restorer):
+            if not isinstance(config, dict) or 'type' not in config:
+                raise ValueError(f'{config!r} is no config with a type')
+        if self.restorer['type'] not in RESTORERS.module_dict:
+            raise ValueError(f'there is no restorer {self.restorer["type"]!r}')
         if self.network != without_training(self.network):
             raise ValueError('it has training arguments')
         for name, value in _leaves(self.network):
             if name == 'type' and not _is_own_network(value):
                 raise ValueError(f'there is no network {value!r}')
+            if name.startswith('_'):
+                raise ValueError(f'{name!r} is no argument of a network')
 
 
 def without_training(value: Any) -> Any:
@@ -155,7 +163,8 @@ def _leaves(value: Any, name: str = '') -> Iterator[tuple[str, Any]]:
 
 
 def _is_own_network(name: Any) -> bool:
-    found = MODELS.get(name) if isinstance(name, str) else None
+    # Not MODELS.get(), which imports whatever a dotted name points to.
+    found = MODELS.module_dict.get(name) if isinstance(name, str) else None
     return found is not None and found.__module__.startswith('fmanet_mm.models.')
 
 

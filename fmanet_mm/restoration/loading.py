@@ -12,6 +12,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from .. import models  # noqa: F401, registers the networks
+from ..compat import explained_imports, prepare_openmmlab
 from ..utils import config_root
 from ..utils.checkpoint import load_state_dict_file
 from .adapters import RESTORERS
@@ -40,8 +41,9 @@ def load_restorer(
     """Load a network and what applies it to clips.
 
     Args:
-        checkpoint (str | PathLike): A local file: a checkpoint, or a network that was
-            exported to ``.safetensors``, ``.onnx`` or ``.pt2``.
+        checkpoint (str | PathLike, optional): A local file: a checkpoint, or a network
+            that was exported to ``.safetensors``, ``.onnx`` or ``.pt2``. None for a
+            network without weights, such as bicubic upsampling.
         config (str | PathLike | Config, optional): A loaded config, a file, or the name
             of one of the project's, such as ``'fmanet_stage2'``. None for a file that
             describes its network itself.
@@ -61,14 +63,9 @@ def load_restorer(
         ValueError: If there is no checkpoint or it does not fit the config, if the
             network restores no video, or an argument is out of range.
     """
-    if not checkpoint:
-        raise ValueError(
-            'no checkpoint was given, and random weights restore nothing; name a '
-            'checkpoint'
-        )
     device = find_device(device)
     autocast_dtype = _find_autocast_dtype(dtype, device)
-    if Path(checkpoint).suffix in GRAPH_SUFFIXES:
+    if checkpoint and Path(checkpoint).suffix in GRAPH_SUFFIXES:
         if dtype != 'fp32' or memory_budget is not None:
             raise ValueError(
                 f'{checkpoint} is computed in fp32, on whole frames; for another '
@@ -93,18 +90,23 @@ def build_restorer(network: nn.Module, **settings: Any) -> ClipRestorer:
         ValueError: If the network restores no video.
     """
     config = getattr(network, 'cfg', None) or {}
-    return RESTORERS.build(
-        dict(network=network, **config.get('restorer', STREAMING), **settings)
-    )
+    restorer = config.get('restorer', STREAMING)
+    try:
+        return RESTORERS.build(dict(network=network, **restorer, **settings))
+    except (KeyError, TypeError) as error:
+        raise ValueError(
+            f'restorer={dict(restorer)} cannot be built: {error}'
+        ) from error
 
 
 def load_network(
-    checkpoint: str | PathLike, config: str | PathLike | Config | None = None
+    checkpoint: str | PathLike | None, config: str | PathLike | Config | None = None
 ) -> nn.Module:
     """Build a network and load its weights.
 
     Args:
-        checkpoint (str | PathLike): A checkpoint or a ``.safetensors`` file.
+        checkpoint (str | PathLike, optional): A checkpoint or a ``.safetensors`` file;
+            None for a network without weights.
         config (str | PathLike | Config, optional): See :func:`load_restorer`.
 
     Returns:
@@ -115,15 +117,15 @@ def load_network(
         FileNotFoundError: If the config or the checkpoint is missing.
         ImportError: If the network needs a package that is not installed.
         ValueError: If there is no config and the checkpoint does not describe its
-            network, or the two do not fit.
+            network, the two do not fit, or the network has weights and there is no
+            checkpoint.
     """
+    config = load_config(config)
+    if not checkpoint:
+        return _load_without_weights(config)
     weights = load_state_dict_file(checkpoint)
     if config is None:
         config = read_description(checkpoint).config
-    elif not isinstance(config, Config):
-        # Without its imports: most networks need none of OpenMMLab's packages.
-        path = find_config(config)
-        config = Config.fromfile(path, import_custom_modules=False)
     try:
         # Sizes that a file merely claims must not allocate anything.
         with torch.device('meta'):
@@ -131,9 +133,25 @@ def load_network(
         if GENERATOR in config.model:
             weights = _of_generator(weights)
         network.load_state_dict(weights, assign=True)
-    except (TypeError, ValueError, RuntimeError) as error:
+        if any(buffer.is_meta for buffer in network.buffers()):
+            # Some buffers are in no checkpoint; their values come from the constructor.
+            network = build_network(config)
+            network.load_state_dict(weights)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f'{checkpoint}: {error}') from error
     return network.float().eval()
+
+
+def load_config(config: str | PathLike | Config | None) -> Config | None:
+    """Read a config that is not loaded yet; see :func:`load_restorer`.
+
+    Raises:
+        FileNotFoundError: If there is no such file and no such name.
+    """
+    if config is None or isinstance(config, Config):
+        return config
+    # Without its imports: most networks need none of OpenMMLab's packages.
+    return Config.fromfile(find_config(config), import_custom_modules=False)
 
 
 def build_network(config: Config) -> nn.Module:
@@ -147,12 +165,21 @@ def build_network(config: Config) -> nn.Module:
 
     Raises:
         ImportError: If it is one of MMagic's networks and MMagic is not installed.
+        ValueError: If there is no such network.
     """
     model = config.model.get(GENERATOR, config.model)
     registry = MODELS
     if registry.get(model['type']) is None:
-        import_modules_from_strings(**config.get('custom_imports', {}))
-        from mmagic.registry import MODELS as registry
+        prepare_openmmlab()
+        with explained_imports():
+            if 'custom_imports' in config:
+                import_modules_from_strings(**config.custom_imports)
+            from mmagic.registry import MODELS as registry
+    if registry.get(model['type']) is None:
+        raise ValueError(
+            f'there is no network {model["type"]!r}; check the name in the config, or '
+            'import the module that registers it in custom_imports'
+        )
     network = registry.build(without_training(model))
     network.cfg = config
     return network
@@ -177,14 +204,18 @@ def read_description(path: str | PathLike) -> Description:
 def find_config(config: str | PathLike) -> Path:
     """Find a config file, by its path or as one of the project's by its name.
 
+    Args:
+        config (str | PathLike): A path, or a name such as ``'fmanet_stage2'`` or
+            ``'baselines/bicubic'``.
+
     Raises:
         FileNotFoundError: If there is no such file and no such name.
     """
     path = Path(config)
-    named = config_root() / f'{path.name.removesuffix(".py")}.py'
     if path.is_file():
         return path
-    if path.parent == Path() and named.is_file():
+    named = config_root() / path.parent / f'{path.name.removesuffix(".py")}.py'
+    if named.is_file() and named.resolve().is_relative_to(config_root()):
         return named
     raise FileNotFoundError(
         f'there is no config {config}; check the path, or name one of '
@@ -222,6 +253,16 @@ def _find_autocast_dtype(dtype: str, device: torch.device) -> torch.dtype | None
     if dtype == 'fp16' and device.type == 'cpu':
         raise ValueError('fp16 needs a GPU; use bf16 or fp32 on the CPU')
     return AUTOCAST_DTYPES[dtype]
+
+
+def _load_without_weights(config: Config | None) -> nn.Module:
+    network = None if config is None else build_network(config)
+    if network is None or network.state_dict():
+        raise ValueError(
+            'no checkpoint was given, and random weights restore nothing; name a '
+            'checkpoint'
+        )
+    return network.eval()
 
 
 def _of_generator(weights: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -89,8 +89,9 @@ class StreamingRestorer:
 
     def peak_bytes(self, height: int, width: int) -> int:
         """See :meth:`ClipRestorer.peak_bytes`."""
-        strips = self._choose_strips(height, width, torch.float32)
-        return streaming_peak_bytes(self.network, height, width, strips)
+        dtype = self._autocast_dtype or torch.float32
+        strips = self._choose_strips(height, width, dtype)
+        return streaming_peak_bytes(self.network, height, width, strips, dtype)
 
     def _plan(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
         """Choose the strips when the size of the frames is known, once for a size."""

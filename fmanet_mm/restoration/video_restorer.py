@@ -1,6 +1,7 @@
 """Restoring videos, from file to file."""
 
 import hashlib
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import count, dropwhile, tee
@@ -18,7 +19,7 @@ from ..video.reader import FrameReader, open_frames
 from ..video.scenes import split_shots
 from ..video.writer import open_writer
 from .images import shrink, to_image, to_tensor
-from .loading import load_restorer
+from .loading import load_config, load_restorer
 from .protocol import ClipRestorer
 
 
@@ -129,7 +130,8 @@ class VideoRestorer:
         """Load a network; see :func:`~fmanet_mm.restoration.load_restorer`.
 
         Args:
-            checkpoint (str | PathLike): A checkpoint or an exported network.
+            checkpoint (str | PathLike, optional): A checkpoint or an exported network;
+                None for a network without weights.
             config (str | PathLike | Config, optional): Config of a checkpoint.
             dtype (str): ``'fp32'``, ``'bf16'`` or ``'fp16'``.
             **options: ``device``, ``memory_budget`` and ``trusted``.
@@ -140,8 +142,14 @@ class VideoRestorer:
             ValueError: If there is no checkpoint or it does not fit the config, the
                 network restores no video, or an option is out of range.
         """
+        config = load_config(config)
         restorer = load_restorer(checkpoint, config, dtype=dtype, **options)
-        return cls(restorer, dict(checkpoint=_checksum(checkpoint), dtype=dtype))
+        settings = dict(
+            checkpoint=_checksum_of_file(checkpoint) if checkpoint else None,
+            config=None if config is None else _checksum_of_network(config),
+            dtype=dtype,
+        )
+        return cls(restorer, settings)
 
     def restore_frames(
         self, frames: Iterable[np.ndarray], scale: float | None = None
@@ -286,7 +294,14 @@ def _check_images(images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         yield image
 
 
-def _checksum(path: str | PathLike) -> str:
+def _checksum_of_network(config: Config) -> str:
+    """Of the parts of a config that restoring depends on."""
+    parts = [config.get(name) for name in ('model', 'restorer')]
+    text = json.dumps(parts, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _checksum_of_file(path: str | PathLike) -> str:
     digest = hashlib.sha256()
     with open(path, 'rb') as file:
         while block := file.read(2**20):

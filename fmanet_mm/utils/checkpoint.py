@@ -46,7 +46,7 @@ _MMENGINE_GLOBALS = [
     # The log names the functions that evaluate it, which are not needed.
     (lambda *_: None, 'builtins.getattr'),
 ]
-"""What MMEngine's checkpoints hold besides tensors and plain Python values."""
+"""Contents of MMEngine's checkpoints besides tensors and plain Python values."""
 
 
 def load_checkpoint_file(

@@ -84,7 +84,7 @@ def exact(value: Rational) -> Fraction:
 def _metadata_arguments() -> dict[str, str]:
     """Arguments of ``av.open`` that accept tags in any encoding.
 
-    From PyAV 19 on there are none, and tags in any encoding are accepted.
+    PyAV 19 has none; it always accepts them.
     """
     if int(av.__version__.partition('.')[0]) < 19:
         return {'metadata_errors': 'replace'}

@@ -93,16 +93,13 @@ class Encoding:
             self.codec,
             rate=self.fps,
             time_base=self.tick,
-            options={**_ALWAYS.get(self.codec, {}), **self.options},
+            options={**self._fixed_options, **self.options},
         )
         context = stream.codec_context
         context.height, context.width = self.height, self.width
         context.pix_fmt = self.pixel_format
         context.sample_aspect_ratio = self.sample_aspect_ratio
         tag_colours(context, self.is_bt709)
-        if self._canonical_codec in _QUANTIZER_CODECS:
-            context.qscale = True
-            context.global_quality = _FINEST_QUANTIZER * _QUANTIZER_UNIT
         # The container may be that of a segment, of another format than the file.
         if self._has_global_header:
             context.flags |= Flags.global_header
@@ -153,6 +150,13 @@ class Encoding:
             or self.format in _FORMATS_WITH_ASPECT
             or self._canonical_codec in _CODECS_WITH_ASPECT
         )
+
+    @property
+    def _fixed_options(self) -> dict[str, str]:
+        if self._canonical_codec in _QUANTIZER_CODECS:
+            quality = _FINEST_QUANTIZER * _QUANTIZER_UNIT
+            return {'flags': '+qscale', 'global_quality': str(quality)}
+        return _ALWAYS.get(self.codec, {})
 
     @property
     def _canonical_codec(self) -> str:

@@ -74,7 +74,7 @@ class CopiedStreams:
         """Add the streams, chapters and tags to an output file."""
         for stream in self._streams:
             target = container.add_stream_from_template(stream, opaque=True)
-            target.disposition = stream.disposition
+            target.disposition = stream.disposition.value
             target.metadata.update(
                 (_STREAM_TAGS[name], value)
                 for name, value in stream.metadata.items()
@@ -86,9 +86,8 @@ class CopiedStreams:
             for name, value in self._container.metadata.items()
             if name.lower() not in _FORMAT_TAGS
         )
-        if hasattr(container, 'set_chapters'):  # PyAV 16 and later.
-            chapters = (_move_chapter(c, span) for c in self._container.chapters())
-            container.set_chapters([chapter for chapter in chapters if chapter])
+        chapters = (_move_chapter(c, span) for c in self._container.chapters())
+        container.set_chapters([chapter for chapter in chapters if chapter])
 
     def packets(self, span: TimeSpan) -> Iterator[av.Packet]:
         """Give the packets of a part, with times and streams of the output file.

@@ -4,11 +4,15 @@ from pathlib import Path
 
 import mmagic.apis.inferencers as mmagic_inferencers
 import pytest
+import yaml
+from helpers import tiny_config
 from mmagic.apis import MMagicInferencer
+from mmagic.registry import MODELS
 from mmengine import Config
 
-from fmanet_mm.apis import FMANetInferencer, register_inferencer
+from fmanet_mm.apis import VSRDBInferencer, register_inferencer
 from fmanet_mm.apis.registration import ModelAwareInferencers
+from fmanet_mm.models import FMANet
 from fmanet_mm.utils import config_root
 
 
@@ -24,16 +28,16 @@ def chosen(monkeypatch):
         monkeypatch.setattr(mmagic_inferencers, name, record)
 
     def record_ours(config, *args):
-        calls.append(('FMANetInferencer', config))
+        calls.append(('VSRDBInferencer', config))
 
-    monkeypatch.setattr('fmanet_mm.apis.registration.FMANetInferencer', record_ours)
+    monkeypatch.setattr('fmanet_mm.apis.registration.VSRDBInferencer', record_ours)
     return calls
 
 
 def test_the_name_reaches_our_inferencer(chosen):
     MMagicInferencer(model_name='fmanet')
     ((name, config),) = chosen
-    assert name == 'FMANetInferencer'
+    assert name == 'VSRDBInferencer'
     assert Path(config).resolve() == config_root() / 'fmanet_stage2.py'
 
 
@@ -46,6 +50,12 @@ def test_the_name_works_from_another_folder(chosen, tmp_path, monkeypatch):
 def test_a_setting_can_be_chosen(chosen):
     MMagicInferencer(model_name='fmanet', config_name='fmanet_s_stage2')
     assert Path(chosen[0][1]).name == 'fmanet_s_stage2.py'
+
+
+def test_the_names_come_from_the_metafile():
+    models = yaml.safe_load((config_root() / 'metafile.yml').read_text())['Models']
+    settings = MMagicInferencer.inference_supported_models_cfg['fmanet']['settings']
+    assert [x['Name'] for x in settings] == [model['Name'] for model in models]
 
 
 def test_every_setting_is_found():
@@ -77,22 +87,24 @@ def test_another_models_config_without_a_name_is_refused_as_ever():
 @pytest.mark.parametrize('config', [None, 'absent.py', dict(), dict(model=dict())])
 def test_what_is_not_ours_goes_to_mmagic(config):
     with pytest.raises(ValueError, match='Unknown inferencer task'):
-        ModelAwareInferencers(task='unheard of', config=config)
+        ModelAwareInferencers(task='unknown', config=config)
 
 
-def test_a_subclass_of_the_model_is_ours_too(chosen, make_config):
-    from mmagic.registry import MODELS
-
-    from fmanet_mm.models import FMANet
-
+def test_a_subclass_of_the_model_is_ours_too(chosen):
     class Child(FMANet):
         pass
 
-    MODELS.register_module(name='ChildOfFMANet', module=Child)
-    config = make_config()
+    MODELS.register_module(name='ChildOfFMANet', module=Child, force=True)
+    config = tiny_config()
     config.model.type = 'ChildOfFMANet'
     MMagicInferencer(model_config=config)
-    assert chosen[0][0] == 'FMANetInferencer'
+    assert chosen[0][0] == 'VSRDBInferencer'
+
+
+def test_a_config_with_a_restorer_is_ours_too(chosen):
+    model = dict(type='BaseEditModel', generator=dict(type='SRCNNNet'))
+    MMagicInferencer(model_config=Config(dict(model=model, restorer=dict())))
+    assert chosen[0][0] == 'VSRDBInferencer'
 
 
 def test_mmagic_lists_the_model():
@@ -110,14 +122,14 @@ def test_registering_twice_changes_nothing():
 
 
 def test_is_a_video_restoration_inferencer():
-    assert issubclass(FMANetInferencer, mmagic_inferencers.VideoRestorationInferencer)
+    assert issubclass(VSRDBInferencer, mmagic_inferencers.VideoRestorationInferencer)
 
 
-def test_importing_the_package_is_enough(tmp_path):
+def test_importing_the_door_is_enough(tmp_path):
     """Whatever was imported before, in a fresh process."""
     script = (
+        'import fmanet_mm.openmmlab\n'
         'from mmagic.apis import MMagicInferencer\n'
-        'import fmanet_mm\n'
         'MMagicInferencer(model_name="fmanet")\n'
     )
     result = subprocess.run(

@@ -26,11 +26,11 @@ def folder(tmp_path, monkeypatch):
         ('take.2', 'take_2_restored'),
     ],
 )
-def test_output_stands_beside_the_input(folder, src, dst):
+def test_output_is_next_to_the_input(folder, src, dst):
     assert plan_jobs([Path(src)], None) == [Job(Path(src), Path(dst), None)]
 
 
-def test_the_folder_one_is_in_has_a_name(folder, monkeypatch):
+def test_the_current_folder_has_a_name(folder, monkeypatch):
     monkeypatch.chdir(folder / 'frames')
     (job,) = plan_jobs([Path('.')], None)
     assert job.dst.resolve() == folder / 'frames_restored'
@@ -48,7 +48,7 @@ def test_out_is_the_folder_of_several_outputs(folder):
     assert plan_jobs(inputs[:1], 'new/')[0].dst == Path('new/one.mp4')
 
 
-def test_pages_stand_beside_the_output_or_where_told(folder):
+def test_pages_are_next_to_the_output_or_where_asked(folder):
     (job,) = plan_jobs([Path('clip.mp4')], 'x/new.mp4', compare=True)
     assert job.page == Path('x/new_compare.html')
     (job,) = plan_jobs([Path('clip.mp4')], None, compare='page.html')
@@ -71,7 +71,7 @@ def test_refuses_names_that_clash(folder, inputs, out, compare, message):
         plan_jobs(map(Path, inputs), out, compare)
 
 
-def test_a_job_is_done_when_its_output_is_there_and_nothing_is_kept(folder):
+def test_a_job_is_done_when_its_output_exists_and_nothing_is_kept(folder):
     (job,) = plan_jobs([Path('clip.mp4')], None)
     assert not job.is_done()
     job.dst.touch()

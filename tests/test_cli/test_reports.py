@@ -4,7 +4,12 @@ from pathlib import Path
 import pytest
 
 from fmanet_mm.cli.jobs import Job
-from fmanet_mm.cli.reports import JsonReport, Outcome, TextReport
+from fmanet_mm.cli.reports import (
+    JsonReport,
+    Outcome,
+    TextReport,
+    describe_progress,
+)
 
 JOB = Job(Path('a.mp4'), Path('b.mp4'), None)
 
@@ -35,7 +40,7 @@ def test_json_says_how_fast_and_how_long(capsys, clock):
     assert second['seconds_left'] == 16
 
 
-def test_json_tells_once_a_second_and_at_the_end(capsys, clock):
+def test_json_reports_once_a_second_and_at_the_end(capsys, clock):
     report = JsonReport(lambda: 1.0)
     for frames in range(31):
         report.progress(JOB, frames, 30)
@@ -53,7 +58,7 @@ def test_json_does_without_a_total(capsys, clock):
     assert (line['total'], line['fps'], line['seconds_left']) == (None, 2, None)
 
 
-def test_json_counts_anew_for_the_next_job(capsys, clock):
+def test_json_starts_over_for_the_next_job(capsys, clock):
     report = JsonReport(lambda: 1.0)
     report.progress(JOB, 0, 2)
     report.end(Outcome(JOB, 2, JOB.dst))
@@ -64,7 +69,7 @@ def test_json_counts_anew_for_the_next_job(capsys, clock):
     assert json.loads(capsys.readouterr().out.splitlines()[-1])['fps'] == 2
 
 
-def test_json_tells_how_a_job_ended(capsys):
+def test_json_reports_how_a_job_ended(capsys):
     report = JsonReport(lambda: 1.0)
     report.end(Outcome(JOB, 7, JOB.dst, page=Path('c.html')))
     report.end(Outcome(JOB, 3, None, error='a "reason"', exit_code=1))
@@ -84,7 +89,7 @@ def test_json_tells_how_a_job_ended(capsys):
     ]
 
 
-def test_text_tells_once_a_minute_where_there_is_no_terminal(capsys, clock):
+def test_text_reports_once_a_minute_where_there_is_no_terminal(capsys, clock):
     report = TextReport(lambda: 1.0)
     for _ in range(2):
         for frames in range(10, 91, 10):
@@ -132,3 +137,25 @@ def test_text_sums_up(capsys):
         'a.mp4 -> nothing, not complete',
         'a.mp4 -> b.mp4',
     ]
+
+
+def test_text_fits_the_terminal_and_covers_the_line_before(capsys, monkeypatch):
+    monkeypatch.setattr('sys.stderr.isatty', lambda: True)
+    monkeypatch.setenv('COLUMNS', '30')
+    report = TextReport(lambda: 2.34)
+    report.progress(JOB, 0, 4)
+    report.end(Outcome(JOB, 4, JOB.dst))
+    assert capsys.readouterr().err == '\ra.mp4:   0% 0/4 [00:00<?, ?fr\n'
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'expected'),
+    [
+        ((40, 90, 60, 10), ' 44% 40/90 [01:00<01:40,  2.00s/frame]'),
+        ((0, 90, 0), '  0% 0/90 [00:00<?, ?frame/s]'),
+        ((90, 90, 30), '100% 90/90 [00:30<00:00,  3.00frame/s]'),
+        ((10, None, 4000), '10 frames [1:06:40, 400.00s/frame]'),
+    ],
+)
+def test_progress_is_described_in_a_line(arguments, expected):
+    assert describe_progress(*arguments) == expected

@@ -11,11 +11,13 @@ import av
 import cv2
 import numpy as np
 import pytest
-from test_cli.conftest import moving_image
+from helpers import moving_images, read_clip, same_files, write_folder
 
-from fmanet_mm.cli.restore_video import main, seconds
-from fmanet_mm.restoration import StreamingRestorer, VideoRestorer
-from fmanet_mm.video.options import ReadOptions
+from fmanet_mm.cli.arguments import seconds
+from fmanet_mm.cli.restore_video import main
+from fmanet_mm.models import FMANet
+from fmanet_mm.restoration import VideoRestorer
+from fmanet_mm.utils import config_root
 from fmanet_mm.video.reader import open_frames
 
 REPO = Path(__file__).resolve().parents[2]
@@ -27,8 +29,8 @@ def times_of(path):
         return [float(frame.time) for frame in container.decode(video=0)]
 
 
-def sound_of(path):
-    """Packets of sound, with their times."""
+def audio_of(path):
+    """Audio packets, with their times."""
     with av.open(str(path)) as container:
         return [
             (round(float(packet.pts * packet.time_base), 3), bytes(packet))
@@ -37,30 +39,17 @@ def sound_of(path):
         ]
 
 
-def read(path):
-    with open_frames(path, ReadOptions(keep_depth=True)) as frames:
-        return list(frames)
-
-
-def make_folder(path, num_frames, size=(16, 24)):
-    path.mkdir()
-    for index in range(num_frames):
-        image = moving_image(index, size)[..., ::-1]
-        cv2.imwrite(str(path / f'{index:03d}.png'), image)
-    return path
-
-
 # What comes out
 
 
-def test_result_stands_beside_the_input(tmp_path, make_clip, restore, capsys):
+def test_result_is_next_to_the_input(tmp_path, make_clip, restore, capsys):
     clip = make_clip('clip.mp4', fps=Fraction(30000, 1001))
     assert restore(clip) == 0
     captured = capsys.readouterr()
     out = tmp_path / 'clip_restored.mp4'
     assert captured.out == f'{clip} -> {out}, 4 frames\n'
     with open_frames(out) as frames:
-        assert frames.fps == Fraction(30000, 1001)
+        assert frames.info.fps == Fraction(30000, 1001)
         assert [frame.shape for frame in frames] == 4 * [(20, 28, 3)]
     assert not list(tmp_path.glob('.*'))
     assert 'frame/s' not in captured.err  # no progress bar without a terminal
@@ -74,21 +63,23 @@ def test_result_stands_beside_the_input(tmp_path, make_clip, restore, capsys):
         pytest.param([0, 0.04, 0.12, 0.2, 0.21, 0.5, 0.9], id='variable'),
     ],
 )
-def test_times_and_sound_are_kept(tmp_path, make_video, restore, suffix, times):
-    clip = make_video(f'clip.{suffix}', times, sound=True)
+def test_times_and_audio_are_kept(tmp_path, make_video, restore, suffix, times):
+    clip = make_video(f'clip.{suffix}', times, audio=True)
     out = tmp_path / f'out.{suffix}'
     assert restore(clip, '--out', out) == 0
     assert times_of(out) == pytest.approx(times_of(clip), abs=1e-3)
     assert times_of(out) == pytest.approx(times, abs=1e-3)
-    assert len(sound_of(clip)) > 5
-    assert sound_of(out) == sound_of(clip)
+    assert len(audio_of(clip)) > 5
+    assert audio_of(out) == audio_of(clip)
 
 
 @pytest.mark.parametrize('num_frames', [1, 2, 3])
 def test_odd_sizes_and_short_clips_are_exact(tmp_path, make_clip, restore, num_frames):
     clip = make_clip('clip.mp4', num_frames, size=(9, 13))
     assert restore(clip, '--out', tmp_path / 'out.mp4') == 0
-    assert [x.shape for x in read(tmp_path / 'out.mp4')] == num_frames * [(18, 26, 3)]
+    assert [x.shape for x in read_clip(tmp_path / 'out.mp4')] == num_frames * [
+        (18, 26, 3)
+    ]
 
 
 def test_images_of_16_bits_stay_so(tmp_path, restore, config_file, checkpoint):
@@ -99,8 +90,8 @@ def test_images_of_16_bits_stay_so(tmp_path, restore, config_file, checkpoint):
     for index, image in enumerate(images):
         cv2.imwrite(str(folder / f'{index}.png'), image[..., ::-1])
     assert restore(folder) == 0
-    restored = read(tmp_path / 'clip_restored')
-    restorer = VideoRestorer(config_file, checkpoint, 'cpu')
+    restored = read_clip(tmp_path / 'clip_restored')
+    restorer = VideoRestorer.load(checkpoint, config_file, device='cpu')
     assert restored[0].dtype == np.uint16
     np.testing.assert_array_equal(restored, list(restorer.restore_frames(images)))
 
@@ -108,11 +99,11 @@ def test_images_of_16_bits_stay_so(tmp_path, restore, config_file, checkpoint):
 def test_scale_names_the_final_size(tmp_path, make_clip, restore):
     clip = make_clip('clip.mp4', size=(10, 15))
     assert restore(clip, '--scale', '1.5', '--out', tmp_path / 'out') == 0
-    assert {image.shape for image in read(tmp_path / 'out')} == {(15, 22, 3)}
+    assert {image.shape for image in read_clip(tmp_path / 'out')} == {(15, 22, 3)}
 
 
 def test_a_part_is_cut_out(tmp_path, make_video, restore):
-    clip = make_video('clip.mp4', [index / 10 for index in range(20)], sound=True)
+    clip = make_video('clip.mp4', [index / 10 for index in range(20)], audio=True)
     out = tmp_path / 'out.mp4'
     part = ['--start', '0.5', '--end', '0:01.1']
     assert restore(clip, '--out', out, *part) == 0
@@ -120,18 +111,18 @@ def test_a_part_is_cut_out(tmp_path, make_video, restore):
         times = [float(frame.time) for frame in frames.timed()]
     assert len(times) == 6
     assert np.diff(times) == pytest.approx(0.1, abs=1e-3)
-    packets = [packet for _, packet in sound_of(out)]
-    assert 0 < len(packets) < len(sound_of(clip))
-    assert set(packets) <= {packet for _, packet in sound_of(clip)}
+    packets = [packet for _, packet in audio_of(out)]
+    assert 0 < len(packets) < len(audio_of(clip))
+    assert set(packets) <= {packet for _, packet in audio_of(clip)}
 
     assert restore(clip, '--out', tmp_path / 'part', *part) == 0
     assert restore(clip, '--out', tmp_path / 'all') == 0
-    part, whole = read(tmp_path / 'part'), read(tmp_path / 'all')
+    part, whole = read_clip(tmp_path / 'part'), read_clip(tmp_path / 'all')
     np.testing.assert_array_equal(part[1:-1], whole[6:10])  # the ends lack neighbours
 
 
 def test_options_reach_the_file(tmp_path, restore):
-    folder = make_folder(tmp_path / 'clip', 3)
+    folder = write_folder(tmp_path / 'clip', moving_images(3, (16, 24)))
     (folder / 'x.jpg').write_bytes(b'no image')
     out = tmp_path / 'out.mkv'
     options = ['--codec', 'libx264', '--crf', '3', '--pix-fmt', 'yuv444p']
@@ -146,13 +137,13 @@ def test_options_reach_the_file(tmp_path, restore):
         assert container.streams.video[0].codec_context.pix_fmt == 'yuv444p'
 
 
-def test_scene_cuts_can_be_let_be(tmp_path, make_video, restore):
-    images = [moving_image(index) // 4 for index in range(6)]
+def test_scene_cuts_can_be_ignored(tmp_path, make_video, restore):
+    images = [image // 4 for image in moving_images(6, (16, 24))]
     images[3:] = [image + 190 for image in images[3:]]
     clip = make_video('clip.mkv', [index / 25 for index in range(6)], images=images)
     assert restore(clip, '--out', tmp_path / 'shots') == 0
     assert restore(clip, '--out', tmp_path / 'whole', '--no-scene-cuts') == 0
-    shots, whole = read(tmp_path / 'shots'), read(tmp_path / 'whole')
+    shots, whole = read_clip(tmp_path / 'shots'), read_clip(tmp_path / 'whole')
     differ = [(a != b).any() for a, b in zip(shots, whole, strict=True)]
     assert differ == [False, False, True, True, False, False]
 
@@ -186,14 +177,17 @@ def test_debug_shows_where_errors_arise(tmp_path, restore, capsys):
     assert 'Traceback' in capsys.readouterr().err
 
 
-def test_errors_that_should_not_be_are_told(tmp_path, make_clip, restore, capsys):
-    def fail(self, window):
+def test_bugs_are_reported_as_such(make_clip, restore, capsys):
+    def fail(self, window, strips):
         raise RuntimeError('a\nbug')
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(StreamingRestorer, '_refine', fail)
+        patch.setattr(FMANet, 'refine', fail)
         assert restore(make_clip('clip.mp4')) == 1
-    assert 'RuntimeError: a bug; this should not happen' in capsys.readouterr().err
+    assert (
+        'RuntimeError: a bug; this is a bug, --debug shows where'
+        in capsys.readouterr().err
+    )
 
 
 def test_what_precedes_damage_is_restored(tmp_path, make_clip, restore, capsys):
@@ -206,7 +200,7 @@ def test_what_precedes_damage_is_restored(tmp_path, make_clip, restore, capsys):
     assert restore(clip) == 1
     captured = capsys.readouterr()
     out = tmp_path / 'clip_restored.mkv'
-    assert len(read(out)) == len(decodable) > 2
+    assert len(read_clip(out)) == len(decodable) > 2
     assert f'clip.mkv ends at frame {len(decodable)}:' in captured.err
     assert captured.out == f'{clip} -> {out}, {len(decodable)} frames, not complete\n'
 
@@ -235,6 +229,13 @@ def test_commands_that_make_no_sense_are_refused(restore, capsys, arguments, mes
     assert message in capsys.readouterr().err
 
 
+def test_a_network_must_be_named(capsys):
+    with pytest.raises(SystemExit) as left:
+        main(['clip.mp4'])
+    assert left.value.code == 2
+    assert 'name the weights of a network with --checkpoint' in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
@@ -243,6 +244,7 @@ def test_commands_that_make_no_sense_are_refused(restore, capsys, arguments, mes
         (['--dtype', 'fp16'], 'fp16 needs a GPU'),
         (['--scale', '3'], 'scale must be above 1 and at most 2'),
         (['--memory', '-1'], 'memory_budget must be a positive'),
+        (['--checkpoint', ''], 'no checkpoint was given, and random weights'),
     ],
 )
 def test_networks_that_cannot_be_used_are_refused(
@@ -272,22 +274,32 @@ def test_times_are_read(text, value):
     assert seconds(text) == Fraction(value)
 
 
-# Broken off
+# Interrupted
 
 
 def raise_after(monkeypatch, number, what):
-    """Send a signal to the process when so many frames are done."""
-    refine = StreamingRestorer._refine
-    calls = 0
+    """Send a signal to the process when ``number`` frames are done."""
 
-    def counting(self, window):
-        nonlocal calls
-        calls += 1
+    def count(calls):
         if calls == number + 1:
             signal.raise_signal(what)
-        return refine(self, window)
 
-    monkeypatch.setattr(StreamingRestorer, '_refine', counting)
+    call_at_each_frame(monkeypatch, count)
+
+
+def call_at_each_frame(monkeypatch, function):
+    """Call a function with the number of a frame before it is restored, from 1."""
+    refine = FMANet.refine
+    calls = 0
+
+    def counting(self, window, strips):
+        nonlocal calls
+        if not window[0].image.is_meta:  # those only plan the memory
+            calls += 1
+            function(calls)
+        return refine(self, window, strips)
+
+    monkeypatch.setattr(FMANet, 'refine', counting)
 
 
 @pytest.mark.parametrize('what', [signal.SIGINT, signal.SIGTERM])
@@ -301,40 +313,40 @@ def test_interrupted_it_leaves_a_file_that_can_be_played(
         assert restore(clip, make_clip('other.mp4'), '--out', out) == 130
     kept = out / 'clip.partial.mp4'
     captured = capsys.readouterr()
-    assert f'interrupted; what is done is kept as {kept}, --resume' in captured.err
+    assert f'interrupted; the finished part is kept as {kept}, --resume' in captured.err
     assert captured.out == f'{clip} -> {kept}, 5 frames, not complete\n'
     assert not (out / 'clip.mp4').exists()
     assert not (out / 'other.mp4').exists()
-    assert len(read(kept)) == 5
+    assert len(read_clip(kept)) == 5
 
     assert restore(clip, '--out', tmp_path / 'whole.mp4') == 0
     assert restore(clip, '--out', f'{out}/', '--resume') == 0
     assert os.listdir(out) == ['clip.mp4']
     assert times_of(out / 'clip.mp4') == times_of(tmp_path / 'whole.mp4')
-    # Segments are compressed anew, so not every bit is the same.
+    # Segments are compressed separately, so not every bit is the same.
     difference = np.subtract(
-        read(out / 'clip.mp4'), read(tmp_path / 'whole.mp4'), dtype=int
+        read_clip(out / 'clip.mp4'), read_clip(tmp_path / 'whole.mp4'), dtype=int
     )
     assert np.abs(difference).mean() < 4
 
 
 def test_interrupted_while_loading(make_clip, restore, capsys, monkeypatch):
-    def interrupt(*args):
+    def interrupt(*args, **kwargs):
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr('fmanet_mm.cli.restore_video.VideoRestorer', interrupt)
+    monkeypatch.setattr(VideoRestorer, 'load', interrupt)
     assert restore(make_clip('clip.mp4')) == 130
     assert capsys.readouterr().err.endswith('fmanet-restore: interrupted\n')
 
 
-def test_requests_to_end_are_heard_as_before(make_clip, restore):
+def test_the_signal_handler_is_restored(make_clip, restore):
     before = signal.getsignal(signal.SIGTERM)
     assert restore(make_clip('clip.mp4', 1)) == 0
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_goes_on_after_being_killed(tmp_path, restore, config_file, checkpoint):
-    folder = make_folder(tmp_path / 'clip', 60)
+def test_resumes_after_being_killed(tmp_path, restore, config_file, checkpoint):
+    folder = write_folder(tmp_path / 'clip', moving_images(60, (16, 24)))
     out, partial = tmp_path / 'out', tmp_path / '.out.partial'
     process = subprocess.Popen(
         [sys.executable, REPO / 'tools/restore_video.py', folder, '--out', out,
@@ -349,27 +361,17 @@ def test_goes_on_after_being_killed(tmp_path, restore, config_file, checkpoint):
     assert not out.exists()
     done = len(list(partial.rglob('*.png')))
 
-    calls = 0
-    refine = StreamingRestorer._refine
-
-    def counting(self, window):
-        nonlocal calls
-        calls += 1
-        return refine(self, window)
-
+    calls = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(StreamingRestorer, '_refine', counting)
+        call_at_each_frame(patch, calls.append)
         assert restore(folder, '--out', out, '--resume') == 0
-    assert calls <= 60 - done + 3
+    assert len(calls) <= 60 - done + 3
     assert restore(folder, '--out', tmp_path / 'whole') == 0
-    names = sorted(os.listdir(tmp_path / 'whole'))
-    assert sorted(os.listdir(out)) == names
-    assert len(names) == 60
-    for name in names:
-        assert (out / name).read_bytes() == (tmp_path / 'whole' / name).read_bytes()
+    assert len(os.listdir(out)) == 60
+    assert same_files(out, tmp_path / 'whole')
 
 
-def test_going_on_leaves_complete_outputs(tmp_path, make_clip, restore, capsys):
+def test_resuming_leaves_complete_outputs(tmp_path, make_clip, restore, capsys):
     inputs = make_clip('one.mp4', 2), make_clip('two.mp4', 2)
     assert restore(inputs[0]) == 0
     first = tmp_path / 'one_restored.mp4'
@@ -377,14 +379,88 @@ def test_going_on_leaves_complete_outputs(tmp_path, make_clip, restore, capsys):
     capsys.readouterr()
     assert restore(*inputs, '--resume') == 0
     assert first.stat() == before
-    assert len(read(tmp_path / 'two_restored.mp4')) == 2
+    assert len(read_clip(tmp_path / 'two_restored.mp4')) == 2
     assert capsys.readouterr().out.splitlines() == [
         f'{inputs[0]} -> {first}',
         f'{inputs[1]} -> {tmp_path}/two_restored.mp4, 2 frames',
     ]
 
 
-# For machines
+# Before a network is loaded
+
+
+@pytest.fixture
+def unloadable(monkeypatch):
+    """Loading a network is noted, and fails."""
+    calls = []
+
+    def load(*arguments, **options):
+        calls.append(arguments)
+        raise ValueError('loaded')
+
+    monkeypatch.setattr(VideoRestorer, 'load', load)
+    return calls
+
+
+def test_inputs_are_opened_before_a_network_is_loaded(
+    tmp_path, make_clip, restore, capsys, unloadable
+):
+    bad = tmp_path / 'bad.mp4'
+    bad.write_bytes(b'no video')
+    (tmp_path / 'empty').mkdir()
+    inputs = [tmp_path / 'no.mp4', bad, tmp_path / 'empty']
+    assert restore(*inputs) == 1
+    assert unloadable == []
+    errors = capsys.readouterr().err
+    for message in ('no.mp4', 'bad.mp4 is not a video', 'empty'):
+        assert message in errors
+
+    assert restore(*inputs, make_clip('clip.mp4')) == 2
+    assert len(unloadable) == 1
+    errors = capsys.readouterr().err
+    assert errors.index('bad.mp4 is not a video') < errors.index('loaded')
+
+
+def test_limits_are_checked_before_a_network_is_loaded(
+    make_clip, restore, capsys, unloadable
+):
+    assert restore(make_clip('clip.mp4'), '--max-pixels', '100') == 1
+    assert unloadable == []
+    assert 'max_pixels = 100' in capsys.readouterr().err
+
+
+# Other networks
+
+
+def test_bicubic_needs_no_checkpoint(tmp_path, make_clip):
+    """A network of MMagic's models, without weights."""
+    clip = make_clip('clip', 3)
+    config = tmp_path / 'bicubic.py'
+    config.write_text(
+        "model = dict(type='BaseEditModel',\n"
+        "    generator=dict(type='BicubicUpsampling', scale=4))\n"
+        "restorer = dict(type='WindowRestorer', num_frames=3, scale=4)\n"
+    )
+    arguments = [clip, '--config', str(config), '--device', 'cpu', '--compare']
+    assert main([*arguments, '--out', str(tmp_path / 'out')]) == 0
+    for image, restored in zip(
+        read_clip(clip), read_clip(tmp_path / 'out'), strict=True
+    ):
+        enlarged = cv2.resize(image, (56, 40), interpolation=cv2.INTER_CUBIC)
+        assert np.abs(restored - enlarged.astype(float)).mean() < 6
+    text = (tmp_path / 'out_compare.html').read_text()
+    assert '3 frames, from 14&times;10 to 56&times;40 pixels' in text
+    assert 'flow to ' not in text
+
+
+def test_the_demo_restores_by_its_file_alone(tmp_path, make_clip):
+    weights = config_root() / 'demo' / 'fmanet_demo.safetensors'
+    arguments = [make_clip('clip.mp4', 2), '--out', str(tmp_path / 'out')]
+    assert main([*arguments, '--checkpoint', str(weights), '--device', 'cpu']) == 0
+    assert [x.shape for x in read_clip(tmp_path / 'out')] == 2 * [(40, 56, 3)]
+
+
+# Reports
 
 
 def test_reports_in_json(tmp_path, make_clip, restore, capsys):
@@ -393,7 +469,7 @@ def test_reports_in_json(tmp_path, make_clip, restore, capsys):
     clip = make_clip('clip.mp4', 3)
     assert restore(clip, bad, '--json') == 1
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    *progress, done, error = lines
+    error, *progress, done = lines  # the bad file is found before anything is restored
     assert {line['event'] for line in progress} == {'progress'}
     assert (progress[0]['frames'], progress[-1]['frames']) == (0, 3)
     assert progress[-1]['total'] == 3
@@ -408,8 +484,8 @@ def test_reports_in_json(tmp_path, make_clip, restore, capsys):
 
 def test_the_process_says_how_it_went(tmp_path, config_file, checkpoint):
     """From the command line: standard output is for results, also with --json."""
-    clip = make_folder(tmp_path / 'clip', 2)
-    cv2.imwrite(str(clip / '002.png'), np.zeros((16, 24, 4), np.uint8))  # a warning
+    clip = write_folder(tmp_path / 'clip', moving_images(2, (16, 24)))
+    cv2.imwrite(str(clip / '0002.png'), np.zeros((16, 24, 4), np.uint8))  # a warning
     command = [
         sys.executable, '-m', 'fmanet_mm.cli.restore_video', clip, tmp_path / 'no.mp4',
         '--config', config_file, '--checkpoint', checkpoint, '--json',
@@ -420,10 +496,10 @@ def test_the_process_says_how_it_went(tmp_path, config_file, checkpoint):
     )  # fmt: skip
     assert result.returncode == 1, result.stderr
     events = [json.loads(line)['event'] for line in result.stdout.splitlines()]
-    assert events[-2:] == ['done', 'error']
-    assert set(events[:-2]) == {'progress'}
+    assert (events[0], events[-1]) == ('error', 'done')
+    assert set(events[1:-1]) == {'progress'}
     assert 'alpha' in result.stderr
-    assert len(read(tmp_path / 'clip_restored')) == 3
+    assert len(read_clip(tmp_path / 'clip_restored')) == 3
 
 
 # Compared
@@ -443,7 +519,7 @@ def test_compares_on_a_page(tmp_path, make_clip, restore, capsys, name):
 
 def test_compares_with_the_ground_truth(tmp_path, make_clip, restore):
     clip = make_clip('clip', 4)
-    truth = make_folder(tmp_path / 'truth', 4, size=(20, 28))
+    truth = write_folder(tmp_path / 'truth', moving_images(4, (20, 28)))
     page = tmp_path / 'page.html'
     part = ['--start', '0.04', '--end', '0.12']
     options = ['--compare', page, '--ground-truth', truth]
@@ -457,18 +533,18 @@ def test_compares_with_the_ground_truth(tmp_path, make_clip, restore):
 def test_a_short_ground_truth_is_named_and_nothing_lost(
     tmp_path, make_clip, restore, capsys
 ):
-    truth = make_folder(tmp_path / 'truth', 2, size=(20, 28))
+    truth = write_folder(tmp_path / 'truth', moving_images(2, (20, 28)))
     clip = make_clip('clip', 4)
     assert restore(clip, '--compare', '--ground-truth', truth) == 1
     captured = capsys.readouterr()
     assert f'truth has fewer frames than {clip}; ' in captured.err
-    assert len(read(tmp_path / 'clip_restored')) == 4
+    assert len(read_clip(tmp_path / 'clip_restored')) == 4
     assert captured.out == f'{clip} -> {clip}_restored, 4 frames, not complete\n'
 
 
 def test_a_damaged_input_is_compared_as_far_as_it_goes(tmp_path, restore, capsys):
-    folder = make_folder(tmp_path / 'clip', 5)
-    (folder / '003.png').write_bytes(b'damaged')
+    folder = write_folder(tmp_path / 'clip', moving_images(5, (16, 24)))
+    (folder / '0003.png').write_bytes(b'damaged')
     assert restore(folder, '--compare') == 1
     assert 'ends at frame 3' in capsys.readouterr().err
     assert '3 frames' in (tmp_path / 'clip_restored_compare.html').read_text()

@@ -3,7 +3,6 @@
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
 
 from fmanet_mm.flow import flow_filename, save_flow
 
@@ -69,14 +68,3 @@ def make_vsrdb_set():
 def vsrdb_set(tmp_path):
     """A set with one clip of 5 frames, and room for more."""
     return VSRDBSet(tmp_path / 'set').add_clip('000')
-
-
-@pytest.fixture(scope='session')
-def read_rgb():
-    """Read a PNG as RGB with another library than the package does."""
-
-    def read(path):
-        with Image.open(path) as image:
-            return np.asarray(image.convert('RGB'))
-
-    return read

@@ -13,7 +13,7 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader, Dataset
 
 from fmanet_mm.datasets import SkipBadSamples
-from fmanet_mm.engine import DrawDataset, DrawSampler
+from fmanet_mm.engine import PositionedDataset, PositionedSampler
 from fmanet_mm.utils import config_root
 
 
@@ -115,7 +115,7 @@ def test_damaged_flow_is_skipped_by_the_real_pipeline(vsrdb_set, reds_loader, lo
     keys = {sample.key for batch in batches for sample in batch['data_samples']}
     assert keys == {'000/00000001', '000/00000003'}
     (message,) = messages(log)
-    assert message.startswith(f'Skipped bad sample 1 of at most 1: Flow file {path}')
+    assert message.startswith(f'Skipped bad sample 1 of at most 1: flow file {path}')
 
 
 def test_one_line_of_config_wraps_the_dataset(tmp_path):
@@ -196,14 +196,14 @@ def test_the_stream_of_samples_goes_on_exactly():
     )
 
     def first(count, num_workers=0, start=0):
-        dataset = DrawDataset(config)
-        sampler = DrawSampler(dataset, seed=5)
+        dataset = PositionedDataset(config)
+        sampler = PositionedSampler(dataset, seed=5)
         sampler.start = 4 * start
         loader = DataLoader(dataset, 4, sampler=sampler, num_workers=num_workers)
         return list(islice(loader, count))
 
     expected = first(8)
-    assert DrawDataset(config).metainfo == dict(name='partly bad')
+    assert PositionedDataset(config).metainfo == dict(name='partly bad')
     assert not {3, 4, 7} & {*torch.cat(expected)[:, 0].tolist()}
     for batches in (first(3, start=5), first(3, num_workers=2, start=5)):
         for batch, reference in zip(batches, expected[5:], strict=True):

@@ -49,7 +49,7 @@ def problems(vsrdb_set, **kwargs):
 @pytest.mark.parametrize('num_processes', [1, 2])
 def test_sound_set(two_clips, num_processes):
     report = check_datasets([config(two_clips)] * 2, num_processes)
-    assert report.is_sound
+    assert report.passed
     # 3 kinds of 5 frames, and 2 flow files for each of 3 centre frames.
     assert (report.num_clips, report.num_files) == (2, 2 * (3 * 5 + 2 * 3))
 
@@ -91,19 +91,20 @@ def test_messages(two_clips):
     blurry = root / 'train_blur_bicubic/X4/001'
     assert found == {
         f'train_sharp/000/{names[0]}.png': (
-            f'Frame {root}/train_sharp/000/{names[0]}.png cannot be read as an image.'
+            f'frame {root}/train_sharp/000/{names[0]}.png cannot be read as an image; '
+            'it is damaged or cut off'
         ),
         f'train_sharp_bicubic/X4/000/{names[1]}.png': (
-            f'Frame {root}/train_sharp_bicubic/X4/000/{names[1]}.png is missing, of 2 '
-            'in a row.'
+            f'frame {root}/train_sharp_bicubic/X4/000/{names[1]}.png is missing, of 2 '
+            'in a row'
         ),
         'train_sharp/001/00000004.png': (
             f'{root}/train_sharp/001/00000004.png has (H, W) = (32, 47) instead of '
-            f'(32, 48); most frames in {blurry} have (8, 12).'
+            f'(32, 48); most frames in {blurry} have (8, 12)'
         ),
         'train_flow/X4/001/00000001_00000002.npy': (
             f'{root}/train_flow/X4/001/00000001_00000002.npy has (H, W) = (7, 12) '
-            f'instead of (8, 12); most frames in {blurry} have (8, 12).'
+            f'instead of (8, 12); most frames in {blurry} have (8, 12)'
         ),
     }
 
@@ -127,10 +128,10 @@ def test_counts_and_folders(two_clips):
     (root / 'train.txt').write_text('000 6\n001 5\n002 5\n')
     found = problems(two_clips)
     assert found['train_blur_bicubic/X4/000'] == (
-        f'Clip {root}/train_blur_bicubic/X4/000 has 5 frames, but {root}/train.txt '
-        'says 6.'
+        f'clip {root}/train_blur_bicubic/X4/000 has 5 frames, but {root}/train.txt '
+        'says 6'
     )
-    assert 'Clip 001 has no folder' in found['train_sharp/001']
+    assert 'clip 001 has no folder' in found['train_sharp/001']
     assert {path for path in found if path.endswith('002')} == {
         f'{two_clips.prefix()[kind]}/002' for kind in ('img', 'gt', 'img_sharp')
     }
@@ -141,7 +142,7 @@ def test_clip_shorter_than_the_window(two_clips):
     found = problems(two_clips, num_input_frames=7)
     assert len(found) == 2
     assert found['train_blur_bicubic/X4/001'].endswith(
-        'has 5 frames, fewer than the 7 of a window.'
+        'has 5 frames, fewer than the 7 of a window'
     )
 
 
@@ -150,7 +151,7 @@ def test_no_flow_at_all_is_one_fault(two_clips):
     (folder / '001').rename(folder / '.001')
     found = problems(two_clips)
     assert [*found] == ['train_flow/X4/001']
-    assert 'None of the 6 flow files' in found['train_flow/X4/001']
+    assert 'none of the 6 flow files' in found['train_flow/X4/001']
     assert 'python tools/generate_flow.py' in found['train_flow/X4/001']
 
 
@@ -182,7 +183,7 @@ def test_an_interrupt_leaves_a_report(two_clips, monkeypatch):
     timer.start()
     report = check_datasets([config(two_clips)])
     timer.join()
-    assert not report.complete and not report.is_sound
+    assert not report.complete and not report.passed
     assert report.num_files < 42
     assert len(report.faults) == report.num_files
     assert not multiprocessing.active_children()

@@ -75,7 +75,7 @@ def fmanet():
     torch.manual_seed(0)
     return MODELS.build(
         dict(
-            type='FMANet',
+            type='FMANetStage1',
             net_d=NET_D,
             losses={
                 name: dict(type='L1Loss')

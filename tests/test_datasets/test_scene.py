@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fmanet_mm.datasets.random_scene import draw_scene
+from fmanet_mm.datasets.random_scene import sample_scene
 from fmanet_mm.datasets.scene import Layer, Scene, Trajectory, similarity
 
 SIZE = (30, 40)
@@ -143,7 +143,7 @@ def test_sub_frames_fill_the_exposure_about_the_middle(monkeypatch):
 def draw(seed, speed=4.0, size=(64, 80), scale=1, sigma=6.0, num_pieces=3):
     photo = noise(200, 200, sigma, seed)
     rng = np.random.default_rng(seed)
-    return draw_scene(rng, lambda _: photo, size, scale, num_pieces, speed)
+    return sample_scene(rng, lambda _: photo, size, scale, num_pieces, speed)
 
 
 @pytest.mark.parametrize('speed', [0.0, 0.5, 6.0])

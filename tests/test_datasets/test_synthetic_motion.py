@@ -202,7 +202,7 @@ def test_damaged_photo_is_named(tmp_path):
         (dict(motion=(-1, 2)), 'motion must be a range'),
         (dict(exposure=(0.5, 1.5)), 'exposure must be .* high <= 1, got'),
         (dict(num_pieces=(1, 2, 3)), 'num_pieces must be a range'),
-        (dict(shipped=False), 'There are no photos'),
+        (dict(shipped=False), 'there are no photos'),
     ],
 )
 def test_arguments_out_of_range(kwargs, message):

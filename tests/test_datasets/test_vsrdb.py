@@ -142,6 +142,8 @@ def test_annotation_repeats_or_lacks_clips(vsrdb_set):
     path.write_text('\n')
     with pytest.raises(FileNotFoundError, match='no clips in .*train.txt'):
         load(vsrdb_set, ann_file='train.txt')
+    path.write_bytes(b'\xef\xbb\xbf000 5\r\n')
+    assert read_annotation(path) == {'000': 5}
     path.write_text('000 5\n000\n')
     with pytest.raises(ValueError, match='line 2 repeats clip 000'):
         read_annotation(str(path))
@@ -185,7 +187,7 @@ class TestMissing:
         path = self.folder(vsrdb_set, kind) / f'000/0000000{number}.png'
         path.unlink()
         with pytest.raises(
-            FileNotFoundError, match=f'{path} is missing; 00000000.png to'
+            FileNotFoundError, match=f'{path} is missing; expected 00000000.png to'
         ):
             load(vsrdb_set)
 
@@ -233,7 +235,7 @@ def test_missing_flow_is_named_with_the_command(vsrdb_set):
         load(vsrdb_set)
     assert str(error.value) == (
         '2 of 6 flow files of clip 000 are missing, the first is '
-        f'{folder}/00000002_00000001.npy. Make them with\n'
+        f'{folder}/00000002_00000001.npy; make them with\n'
         f'  python tools/generate_flow.py --data-root {vsrdb_set.root} --sharp-lr '
         'train_sharp_bicubic/X4 --out train_flow/X4 --num-frames 3'
     )

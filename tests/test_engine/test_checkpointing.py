@@ -18,7 +18,7 @@ from fmanet_mm.engine import (
     find_resumable_checkpoint,
     read_checkpoint,
 )
-from fmanet_mm.engine.checkpointing import ATOMIC, AtomicBackend
+from fmanet_mm.engine.checkpointing import ATOMIC, DRAFTS, AtomicBackend
 from fmanet_mm.utils.checkpoint import save_checkpoint_file
 
 
@@ -94,7 +94,7 @@ def test_a_worse_score_leaves_the_best_checkpoint(tmp_path):
 
 
 def test_what_a_kill_left_unfinished_is_cleared(tmp_path):
-    (tmp_path / '.unfinished_iter_1.pth').touch()
+    (tmp_path / '.0123456789abcdef.partial.pth').touch()
     hook_of(Saver(tmp_path))
     assert not names(tmp_path)
 
@@ -122,7 +122,9 @@ def test_a_failed_write_leaves_the_file_before_and_names_it(tmp_path, monkeypatc
         raise OSError(errno.ENOSPC, 'No space left on device')
 
     monkeypatch.setattr(os, 'fsync', full_disk)
-    with pytest.raises(OSError, match='No space left.*whole.*last_checkpoint') as error:
+    with pytest.raises(
+        OSError, match='No space left.*complete.*last_checkpoint'
+    ) as error:
         put_text('new', path, backend_args=ATOMIC)
     assert error.value.errno == errno.ENOSPC
     assert path.read_text() == 'old'
@@ -181,7 +183,7 @@ def test_a_loadable_checkpoint_remains_whenever_the_saving_is_killed(tmp_path):
         folder = tmp_path / str(number)
         folder.mkdir()
         kill_while_saving(folder, chance.uniform(0, 0.1))
-        hits += any(folder.glob('.unfinished_*'))
+        hits += any(folder.glob(DRAFTS))
         check_whole_one_remains(folder)
     assert hits > 3
 
@@ -217,7 +219,7 @@ def test_the_newest_whole_checkpoint_is_found_and_others_are_named(
     save_checkpoint_file(dict(state_dict={}), tmp_path / 'iter_100.pth')
     os.utime(tmp_path / 'iter_100.pth', (100, 100))
     save_resumable(tmp_path / 'best_PSNR_iter_200.pth')
-    save_resumable(tmp_path / '.unfinished_iter_200.pth')
+    save_resumable(tmp_path / '.iter_200.partial.pth')
     (tmp_path / 'last_checkpoint').write_text('')
     assert find_resumable_checkpoint(tmp_path) == str(tmp_path / 'iter_50.pth')
     assert 'iter_150.pth is not a checkpoint that can be read' in shown[0]

@@ -23,9 +23,9 @@ def test_each_kind_of_difference_is_listed():
     with pytest.raises(ValueError) as error:
         compare({'state_dict': weights})
     assert (
-        'The weights in some.pth do not fit Linear: 1 missing (bias); '
+        'the weights in some.pth do not fit Linear: 1 missing (bias); '
         '1 not known to the model (extra); '
-        '1 of another shape (weight (2, 2) instead of (3, 2)).'
+        '1 of another shape (weight (2, 2) instead of (3, 2)); '
     ) in str(error.value)
 
 

@@ -10,7 +10,13 @@ from mmengine.model import BaseModel
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from torch.utils.data import DataLoader, Dataset
 
-from fmanet_mm.engine import DrawDataset, DrawSampler, SafeRunner, loop, read_checkpoint
+from fmanet_mm.engine import (
+    PositionedDataset,
+    PositionedSampler,
+    SafeRunner,
+    loop,
+    read_checkpoint,
+)
 from fmanet_mm.engine.loop import seed_generators
 
 
@@ -174,12 +180,12 @@ def test_the_samples_of_a_run_differ(in_one_go):
 
 
 def test_every_process_draws_its_part_of_one_stream():
-    whole = DrawSampler(range(5), seed=3)
+    whole = PositionedSampler(range(5), seed=3)
     draws = [draw for draw, _ in zip(whole, range(24), strict=False)]
     assert [draw.position for draw in draws] == list(range(24))
     assert sorted(draw.index for draw in draws[5:10]) == [0, 1, 2, 3, 4]
     for rank in range(3):
-        part = DrawSampler(range(5), seed=3)
+        part = PositionedSampler(range(5), seed=3)
         part.rank, part.world_size = rank, 3
         part.start = 4
         found = [draw for draw, _ in zip(part, range(4), strict=False)]
@@ -187,8 +193,8 @@ def test_every_process_draws_its_part_of_one_stream():
 
 
 def test_workers_and_their_number_do_not_matter():
-    dataset = DrawDataset(dict(type='NoisyDataset'))
-    sampler = DrawSampler(dataset, seed=0)
+    dataset = PositionedDataset(dict(type='NoisyDataset'))
+    sampler = PositionedSampler(dataset, seed=0)
 
     def first(workers):
         loader = DataLoader(dataset, 2, sampler=sampler, num_workers=workers)

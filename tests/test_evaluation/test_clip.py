@@ -82,5 +82,5 @@ def test_gaps_have_no_pair():
 
 def test_sizes_must_agree():
     images = np.zeros((2, 3, 3), np.uint8), np.zeros((2, 4, 3), np.uint8)
-    with pytest.raises(ValueError, match=r'\(2, 3\), its target \(2, 4\)'):
+    with pytest.raises(ValueError, match=r'\(2, 3\), but its target has \(2, 4\)'):
         ClipMeasurement().add(0, *images, CountingMeasures())

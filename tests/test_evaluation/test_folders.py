@@ -143,7 +143,7 @@ def test_frames_of_other_names(sides):
     results, targets = sides
     frame = results / '011/00000004.png'
     (results / '011/00000010.png').write_bytes(frame.read_bytes())
-    with pytest.raises(ValueError, match='011 has, but should not, 1 frames: 00000010'):
+    with pytest.raises(ValueError, match='011 should not have 1 frames: 00000010'):
         evaluate_folders(results, targets)
 
 
@@ -172,7 +172,7 @@ def test_clips_that_do_not_match(sides):
     with pytest.raises(ValueError, match='EDVR/000 is one clip, but .* several'):
         evaluate_folders(results / '000', targets)
     (targets / '000.mp4').touch()
-    with pytest.raises(ValueError, match='000 and .*000.mp4 are both called 000'):
+    with pytest.raises(ValueError, match='000 and .*000.mp4 are both named 000'):
         evaluate_folders(results, targets)
 
 

@@ -107,7 +107,7 @@ def test_tof_leaves_borders_out():
 
 def test_too_small_for_ssim():
     image = np.zeros((18, 40, 3), np.uint8)
-    with pytest.raises(ValueError, match=r'11 x 11.*border of 4.*\(18, 40\)'):
+    with pytest.raises(ValueError, match=r'\(18, 40\).*border of 4 .*11 x 11'):
         ssim(image, image, 4)
 
 
@@ -131,7 +131,7 @@ def test_motion_is_the_mean_absolute_component():
 
 @pytest.mark.parametrize('names', [[], ['PSNR', 'VMAF']])
 def test_unknown_measures(names):
-    with pytest.raises(ValueError, match='out of .*LPIPS.*got'):
+    with pytest.raises(ValueError, match='from .*LPIPS.*got'):
         Measures(names)
 
 

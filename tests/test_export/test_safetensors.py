@@ -2,12 +2,20 @@ import json
 
 import pytest
 import torch
-from fmanet_mm.export.description import KEY
+from helpers import tiny_network
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from fmanet_mm import __version__
-from fmanet_mm.export import Description, load_safetensors_model, save_safetensors
+from fmanet_mm.export.safetensors import save_safetensors
+from fmanet_mm.restoration import load_network
+from fmanet_mm.restoration.description import KEY, Description
+from fmanet_mm.utils import config_root
+
+
+@pytest.fixture
+def model():
+    return tiny_network()
 
 
 @pytest.fixture
@@ -15,6 +23,10 @@ def file(model, tmp_path):
     path = tmp_path / 'network.safetensors'
     save_safetensors(model, Description.of(model), path)
     return path
+
+
+def network(**changes):
+    return dict(type='FMANet') | changes
 
 
 def rewrite(file, **changes):
@@ -26,9 +38,10 @@ def rewrite(file, **changes):
 
 
 def test_the_network_comes_back_without_its_config(model, file):
-    loaded = load_safetensors_model(file)
+    loaded = load_network(file)
     assert not loaded.training
-    assert loaded.cfg.model.net_d.channels == 12
+    assert loaded.cfg.model.architecture.channels == 30
+    assert loaded.cfg.restorer == dict(type='StreamingRestorer')
     weights = loaded.state_dict()
     assert list(weights) == list(model.state_dict())
     for name, value in model.state_dict().items():
@@ -36,7 +49,7 @@ def test_the_network_comes_back_without_its_config(model, file):
     # And once more, from what came back.
     save_safetensors(loaded, Description.of(loaded), file)
     assert torch.equal(
-        load_safetensors_model(file).net_d.anchor_head[0].weight,
+        load_network(file).net_d.anchor_head[0].weight,
         model.net_d.anchor_head[0].weight,
     )
 
@@ -47,23 +60,53 @@ def test_the_description_says_what_must_be_known(file):
     assert description['channel_order'] == 'RGB'
     assert description['version'] == __version__
     assert (description['num_frames'], description['scale']) == (3, 2)
-    assert description['net_d']['num_rdbs'] == 1
-    assert 'type' not in description['net_d']
+    assert description['network']['type'] == 'FMANet'
+    assert description['network']['architecture']['num_rdbs'] == 1
+    assert description['restorer'] == dict(type='StreamingRestorer')
+
+
+def test_what_only_training_needs_is_left_out(model):
+    model.cfg.model.losses = dict(recon=dict(type='L1Loss'))
+    model.cfg.model.data_preprocessor = dict(type='VSRDBDataPreprocessor')
+    model.cfg.model.net_d = dict(init_cfg=dict(type='Pretrained', checkpoint='a.pth'))
+    network = Description.of(model).network
+    assert sorted(network) == ['architecture', 'net_d', 'type']
+    assert network['net_d'] == {}
+
+
+def test_descriptions_of_version_0_1_are_read():
+    file = config_root() / 'demo' / 'fmanet_demo.safetensors'
+    with safe_open(file, 'pt') as opened:
+        text = opened.metadata()[KEY]
+    assert 'network' not in json.loads(text)
+    description = Description.from_json(text, file)
+    assert description.version == '0.1.0'
+    assert description.restorer == dict(type='StreamingRestorer')
+    assert description.network['type'] == 'FMANet'
+    assert description.network['net_r']['degradation_kernel_size'] == 12
+    assert Description.from_json(description.to_json(), file) == description
 
 
 def test_a_file_without_description_is_named(model, tmp_path):
     path = tmp_path / 'bare.safetensors'
     save_file(model.state_dict(), path)
-    with pytest.raises(ValueError, match='bare.safetensors does not say which network'):
-        load_safetensors_model(path)
+    with pytest.raises(
+        ValueError, match='bare.safetensors does not describe its network'
+    ):
+        load_network(path)
 
 
 @pytest.mark.parametrize(
     'changes',
     [
         dict(channel_order='BGR'),
-        dict(net_d=dict(init_cfg=dict(type='Pretrained', checkpoint='evil.pth'))),
-        dict(net_d='evil'),
+        dict(network=network(net_d=dict(init_cfg=dict(checkpoint='evil.pth')))),
+        dict(network=network(net_d=dict(type='mmagic.SRCNN'))),
+        dict(network=network(type='builtins.exec')),
+        dict(network='evil'),
+        dict(network={}),
+        dict(restorer='evil'),
+        dict(restorer=dict(type='os.system')),
         dict(scale='4'),
         dict(later='unknown'),
     ],
@@ -71,17 +114,18 @@ def test_a_file_without_description_is_named(model, tmp_path):
 )
 def test_a_description_that_is_not_understood_is_shown(file, changes):
     rewrite(file, **changes)
-    with pytest.raises(ValueError, match='does not understand: .*export it again'):
-        load_safetensors_model(file)
+    with pytest.raises(ValueError, match='does not understand .*export it again'):
+        load_network(file)
 
 
 def test_sizes_that_the_weights_do_not_have_are_refused(file):
-    rewrite(file, net_d=dict(channels=10**6 * 12, num_frames=3, num_flows=2))
+    sizes = dict(channels=10**6 * 12, num_frames=3, num_flows=2)
+    rewrite(file, network=network(architecture=sizes))
     with pytest.raises(ValueError, match='network.safetensors: .*'):
-        load_safetensors_model(file)
+        load_network(file)
 
 
 def test_arguments_that_networks_do_not_have_are_refused(file):
-    rewrite(file, net_r=dict(strength=11))
+    rewrite(file, network=network(net_r=dict(strength=11)))
     with pytest.raises(ValueError, match='strength'):
-        load_safetensors_model(file)
+        load_network(file)

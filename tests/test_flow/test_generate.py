@@ -133,7 +133,7 @@ def test_annotation_chooses_the_clips(frames, out, tmp_path):
         with pytest.raises(ValueError, match=error):
             find_clips(frames, ann_file)
     ann_file.write_text('007 3\n')
-    with pytest.raises(FileNotFoundError, match='PNG frames in .*007'):
+    with pytest.raises(FileNotFoundError, match='no folder .*007'):
         find_clips(frames, ann_file)
     ann_file.write_text('\n')
     with pytest.raises(FileNotFoundError, match='no clips in .*train.txt'):

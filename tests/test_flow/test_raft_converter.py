@@ -88,9 +88,9 @@ def test_known_names():
 def test_broken_weights_are_refused():
     good = princeton_weights('small')
     name = 'module.fnet.conv1.weight'
-    with pytest.raises(ValueError, match=r"Left over: \['surplus'\]"):
+    with pytest.raises(ValueError, match=r"left over: \['surplus'\]"):
         convert_raft({**good, 'module.surplus': torch.zeros(1)}, 'small')
-    with pytest.raises(ValueError, match=r"Missing: \['encoder.conv1.weight'\]"):
+    with pytest.raises(ValueError, match=r"missing: \['encoder.conv1.weight'\]"):
         convert_raft({k: v for k, v in good.items() if k != name}, 'small')
     with pytest.raises(ValueError, match='encoder.conv1.weight.*instead of'):
         convert_raft({**good, name: torch.zeros(3)}, 'small')
@@ -103,7 +103,7 @@ def test_broken_weights_are_refused():
 def test_norm_given_twice_must_be_one():
     weights = princeton_weights('basic')
     weights['module.cnet.layer2.0.norm3.bias'] = torch.ones(96)
-    with pytest.raises(ValueError, match='Two different weights.*downsample.1.bias'):
+    with pytest.raises(ValueError, match='two different weights.*downsample.1.bias'):
         convert_raft(weights, 'basic')
 
 

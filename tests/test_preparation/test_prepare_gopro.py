@@ -10,7 +10,7 @@ import pytest
 from mmagic.datasets.transforms import MATLABLikeResize
 
 from fmanet_mm.datasets import GoProVSRDBDataset
-from fmanet_mm.datasets import prepare_gopro as module
+from fmanet_mm.preparation import gopro as module
 from fmanet_mm.preparation.gopro import prepare_gopro
 
 CLIPS = {'GOPR0384_11_00': (1, 3), 'GOPR0410_11_00': (3999, 4)}
@@ -122,7 +122,7 @@ def test_official_numbers(gopro):
 @pytest.mark.parametrize(
     'options, named',
     [
-        (dict(splits=['val']), "splits must be out of .*'val'"),
+        (dict(splits=['val']), "splits must be from .*'val'"),
         (dict(splits=[]), 'splits must be'),
         (dict(blur='motion'), "blur must be one of .*'motion'"),
         (dict(scale=1), 'scale must be at least 2, got 1'),

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fmanet_mm.datasets import REDSVSRDBDataset
-from fmanet_mm.datasets import prepare_reds as module
+from fmanet_mm.preparation import reds as module
 from fmanet_mm.preparation.reds import check_png, prepare_reds
 from fmanet_mm.utils.annotation import read_annotation
 
@@ -101,8 +101,8 @@ def test_everything_that_differs_is_told(reds):
     for end in (
         'train_sharp/003 has 3 of 4 frames; it lacks 1, the first is 00000002.png',
         '000/00000001.png has (H, W) = (16, 30) instead of (16, 32)',
-        '017/00000000.png is cut off',
-        '001/00000000.png is no PNG',
+        '017/00000000.png is truncated',
+        '001/00000000.png is not a PNG',
         'val_blur_bicubic/X4 has 1 of 2 clips; it lacks 1, the first is 001',
         'X4 has 23 of 22 clips; it also has 1, the first is 240',
     ):

@@ -7,12 +7,12 @@ import cv2
 import numpy as np
 import pytest
 
-from fmanet_mm.datasets import video_to_vsrdb
 from fmanet_mm.datasets.degradation import (
     average_frames,
     bicubic_downsample,
     crop_to_multiple,
 )
+from fmanet_mm.preparation import video_to_vsrdb
 from fmanet_mm.preparation.video_to_vsrdb import (
     INFO_FILE,
     Source,
@@ -240,7 +240,7 @@ def test_held_out_part(make_folder, out):
 @pytest.fixture
 def interrupt(monkeypatch):
     """Return a function that lets so many images be written before Ctrl-C."""
-    original = video_to_vsrdb._write_png
+    original = video_to_vsrdb.write_png
 
     def after(number):
         count = iter(range(number))
@@ -250,8 +250,8 @@ def interrupt(monkeypatch):
                 raise KeyboardInterrupt
             original(path, image)
 
-        monkeypatch.setattr(video_to_vsrdb, '_write_png', write_or_stop)
-        return lambda: monkeypatch.setattr(video_to_vsrdb, '_write_png', original)
+        monkeypatch.setattr(video_to_vsrdb, 'write_png', write_or_stop)
+        return lambda: monkeypatch.setattr(video_to_vsrdb, 'write_png', original)
 
     return after
 

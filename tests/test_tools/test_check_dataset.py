@@ -59,7 +59,8 @@ def test_faults_are_shown_and_written(run, data, monkeypatch):
     assert status == 1
     assert [fault['path'] for fault in report['faults']] == [str(path) for path in bad]
     assert text.out.splitlines()[:2] == [
-        f'- Frame {path} cannot be read as an image.' for path in bad
+        f'- frame {path} cannot be read as an image; it is damaged or cut off'
+        for path in bad
     ]
 
 
@@ -104,6 +105,6 @@ def test_ctrl_c(run, data, monkeypatch):
     monkeypatch.setattr(check, '_measure_all', interrupted)
     status, text, report = run('--data-root', data)
     assert status == 130
-    assert 'Interrupted: other files were not read' in text.out
+    assert 'Interrupted: the other files were not read' in text.out
     assert [fault['problem'] for fault in report['faults']] == ['This one is damaged.']
     assert (report['complete'], report['num_files']) == (False, 1)

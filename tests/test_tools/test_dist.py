@@ -23,7 +23,7 @@ ITERS, BATCH = 6, 6
 PROMPT = 30
 TRAINING = """\
 _base_ = ['{base}']
-custom_imports = dict(imports=['fmanet_mm', 'kill_hook'])
+custom_imports = dict(imports=['fmanet_mm.openmmlab', 'kill_hook'])
 val_dataloader = None
 val_cfg = None
 val_evaluator = None

@@ -24,13 +24,13 @@ def test_internals_of_two_networks(tmp_path, monkeypatch, capsys):
     torch.save(dict(state_dict=model.state_dict()), checkpoint)
     beside = ['--beside', CONFIG, checkpoint]
     run(monkeypatch, 'draw_internals', CONFIG, checkpoint, out, '--index', 3, *beside)
-    assert f'00000003/00000001 is drawn in {out}' in capsys.readouterr().out
+    assert f'00000003/00000001 is plotted in {out}' in capsys.readouterr().out
     assert {path.name for path in out.iterdir()} == {
         'kernels.png',
         'flows.png',
         'features.png',
     }
-    # The true flow of the made-up scene stands beside the learned one.
+    # The true flow of the synthetic scene is next to the learned one.
     columns = 4 + model.net_d.num_flows
     assert plt.imread(out / 'flows.png').shape[1] == 260 * columns
 
@@ -42,5 +42,5 @@ def test_curves_of_two_trainings(tmp_path, monkeypatch, capsys):
         log.write_text(json.dumps(dict(step=1, loss=0.5, time=1)))
     out = tmp_path / 'curves.png'
     run(monkeypatch, 'draw_curves', tmp_path / 'one', tmp_path / 'other', '--out', out)
-    assert f'drawn in {out}' in capsys.readouterr().out
+    assert f'The curves are in {out}' in capsys.readouterr().out
     assert plt.imread(out).shape == (300, 500, 4)

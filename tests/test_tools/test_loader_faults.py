@@ -50,7 +50,7 @@ def test_training_ends_with_an_error(tmp_path, name):
         [sys.executable, TOOLS / 'train.py', config, '--work-dir', tmp_path / 'run'],
         env={
             **os.environ,
-            'PYTHONPATH': f'{HERE}{os.pathsep}{tmp_path}',
+            'PYTHONPATH': os.pathsep.join(map(str, (TOOLS.parent, HERE, tmp_path))),
             'CUDA_VISIBLE_DEVICES': '',
         },
         capture_output=True,

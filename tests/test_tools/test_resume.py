@@ -12,16 +12,16 @@ spec.loader.exec_module(soak)
 
 STAGE_2 = """\
 _base_ = ['{base}']
-tiny = dict(channels=12, num_flows=2, num_heads=2, num_rdbs=1, num_dense_layers=1)
-train_pipeline = _base_.train_pipeline
-train_pipeline[4].patch_size = 16
+tiny = dict(channels=12, num_flows=2, num_heads=2, num_rdbs=1, num_dense_layers=1,
+    degradation_kernel_size=4)
+crop = dict(_base_.random_crop, patch_size=16)
+pipeline = [*_base_.load_all, crop, _base_.random_flip, _base_.pack_all]
 model = dict(
-    net_d=dict(kernel_size=4, init_cfg=dict(checkpoint='{stage_1}'), **tiny),
-    net_r=dict(degradation_kernel_size=4, **tiny),
+    architecture=tiny, net_d=dict(init_cfg=dict(checkpoint='{stage_1}'))
 )
 train_dataloader = dict(
     batch_size=2, num_workers=0, persistent_workers=False,
-    dataset=dict(data_root='{data}', pipeline=train_pipeline),
+    dataset=dict(data_root='{data}', pipeline=pipeline),
 )
 val_dataloader = None
 val_cfg = None
@@ -84,6 +84,29 @@ def test_stage_2_goes_on_without_the_checkpoint_of_stage_1(tmp_path, in_one_go):
     assert (tmp_path / 'run' / 'iter_2.pth').exists()
     with pytest.raises(FileNotFoundError, match='stage_1.pth'):
         train(config, tmp_path / 'new', 1, resume=['--resume'])
+
+
+def test_stage_2_starts_from_the_checkpoint_that_is_named(tmp_path, in_one_go):
+    folder, run = in_one_go
+    config = tmp_path / 'stage_2.py'
+    config.write_text(
+        STAGE_2.format(
+            base=TOOLS.parent / 'configs/quickstart_stage2.py',
+            stage_1='gone.pth',
+            data=folder / 'data',
+        )
+    )
+    train(
+        config, tmp_path / 'run', 1, 'optim_wrapper.optimizer.lr=0.0',
+        resume=['--stage1', run / 'iter_4.pth'],
+    )  # fmt: skip
+    stage_1, stage_2 = (
+        soak.read_checkpoint(str(path))['state_dict']
+        for path in (run / 'iter_4.pth', tmp_path / 'run' / 'iter_1.pth')
+    )
+    net_d = [name for name in stage_1 if name.startswith('net_d.')]
+    assert net_d
+    assert all(stage_1[name].equal(stage_2[name]) for name in net_d)
 
 
 @pytest.mark.timeout(600)

@@ -135,6 +135,11 @@ def test_amp_refuses_another_wrapper(tmp_path):
         run_tool('train', config, '--work-dir', tmp_path, '--amp')
 
 
+def test_stage1_needs_a_config_of_stage_2(tmp_path):
+    with pytest.raises(ValueError, match='toy_config.py starts from no stage 1'):
+        run_tool('train', CONFIG, '--work-dir', tmp_path, '--stage1', CONFIG)
+
+
 def test_auto_scale_lr_scales_by_the_batch_size(tmp_path):
     run_tool('train', CONFIG, '--work-dir', tmp_path, '--auto-scale-lr')
     # Batch 2 in place of 4: half the learning rate.
@@ -171,8 +176,9 @@ def test_test_refuses_a_checkpoint_of_another_network(trained, tmp_path):
     [
         ('train', ['gone.py'], 'there is no file gone.py'),
         ('train', [CONFIG, '--resume', 'gone.pth'], 'there is no file gone.pth'),
+        ('train', [CONFIG, '--stage1', 'gone.pth'], 'there is no file gone.pth'),
         ('test', [CONFIG, 'gone.pth'], 'there is no file gone.pth'),
-        ('test', [CONFIG, CONFIG, '--out', 'metrics.csv'], 'metrics.csv should end'),
+        ('test', [CONFIG, CONFIG, '--out', 'metrics.csv'], 'metrics.csv must end'),
     ],
 )
 def test_wrong_arguments_are_named(capsys, tool, arguments, named):

@@ -113,13 +113,13 @@ def test_formats_of_video(tmp_path, make_video, suffix, codec):
 @pytest.mark.parametrize(
     ('version', 'expected'),
     [
-        ('14.2.0', 'replace'),
-        ('18.1.0', 'replace'),
-        ('19.0.0rc1', None),
-        ('20.0', None),
+        ('17.1.0', {'options', 'metadata_errors'}),
+        ('18.1.0', {'options', 'metadata_errors'}),
+        ('19.0.0rc1', {'options'}),
+        ('20.0', {'options'}),
     ],
 )
-def test_tags_are_read_in_any_encoding_by_every_pyav(
+def test_files_are_opened_as_each_version_of_pyav_allows(
     tmp_path, make_video, monkeypatch, version, expected
 ):
     path = make_video(tmp_path / 'clip.mkv')
@@ -134,7 +134,7 @@ def test_tags_are_read_in_any_encoding_by_every_pyav(
     monkeypatch.setattr(av, 'open', open_recorded)
     with open(path, 'rb') as file:
         open_container(file).close()
-    assert given.get('metadata_errors') == expected
+    assert set(given) == expected
 
 
 def test_tags_that_are_not_utf_8_do_not_matter(tmp_path):

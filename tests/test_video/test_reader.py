@@ -231,7 +231,7 @@ def write_moving(path, codec='libx264', num_frames=40):
     ('name', 'codec'),
     [('clip.mp4', 'libx264'), ('clip.mkv', 'libx264'), ('clip.mp4', 'mpeg4')],
 )
-def test_gives_what_is_sound_of_a_damaged_video(tmp_path, name, codec):
+def test_gives_the_intact_part_of_a_damaged_video(tmp_path, name, codec):
     path = write_moving(tmp_path / name, codec)
     with open_frames(path) as frames:
         whole = list(frames)
@@ -250,7 +250,7 @@ def test_gives_what_is_sound_of_a_damaged_video(tmp_path, name, codec):
     assert 'its data are damaged' in message
 
 
-def test_the_number_of_the_frame_is_that_in_the_whole_video(tmp_path):
+def test_the_number_of_the_frame_is_that_in_the_complete_video(tmp_path):
     path = write_moving(tmp_path / 'clip.mkv')
     cut(path, 0.6)
     whole, message = read_until_error(path)
@@ -301,7 +301,7 @@ def test_a_picture_beside_sound_is_no_video(tmp_path):
     with av.open(str(path), 'w', format='mp4') as container:
         cover = container.add_stream('mjpeg', rate=1)
         cover.height, cover.width, cover.pix_fmt = 48, 64, 'yuvj420p'
-        cover.disposition = Disposition.attached_pic
+        cover.disposition = Disposition.attached_pic.value
         image = av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), 'rgb24')
         container.mux(cover.encode(image))
         container.mux(cover.encode())
@@ -327,7 +327,7 @@ def test_alpha_of_video_is_dropped(tmp_path, caplog):
 
 
 def write_times(path, times, codec='libx264', **options):
-    """Write frames, frame i of grey 20 * i + 20, at so many milliseconds."""
+    """Write frames, frame i of grey 20 * i + 20, at the given milliseconds."""
     with av.open(str(path), 'w') as container:
         stream = container.add_stream(codec, rate=25, options=options)
         stream.height, stream.width, stream.pix_fmt = 48, 64, 'yuv420p'
@@ -495,7 +495,7 @@ def test_orders_images_by_the_numbers_in_their_names(tmp_path, make_folder):
         assert greys(frames) == [1, 2, 3, 10]
 
 
-def test_a_folder_gets_the_frame_rate_it_is_told(tmp_path, make_folder):
+def test_a_folder_gets_the_frame_rate_that_is_given(tmp_path, make_folder):
     folder = make_folder(tmp_path / 'a', {'0.png': np.zeros((4, 4, 3), np.uint8)})
     with open_frames(folder, ReadOptions(folder_fps=29.97)) as frames:
         assert frames.fps == Fraction(2997, 100)
@@ -657,7 +657,7 @@ def test_times_of_a_folder(tmp_path, make_folder):
         assert (frames.num_frames, frames.info.sample_aspect_ratio) == (2, 1)
 
 
-def test_the_number_of_the_image_is_that_in_the_whole_folder(tmp_path, make_folder):
+def test_the_number_of_the_image_is_that_in_the_complete_folder(tmp_path, make_folder):
     images = {f'{i}.png': np.zeros((4, 4), np.uint8) for i in range(6)}
     folder = make_folder(tmp_path / 'a', images)
     (folder / '4.png').write_bytes(b'no image')

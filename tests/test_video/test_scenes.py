@@ -16,7 +16,7 @@ def flat(value, dtype=np.uint8):
 
 
 def clip(changes, white=255):
-    """Flat frames that change by so much from one to the next."""
+    """Flat frames that change by the given amounts."""
     value = 0.5
     values = [value]
     for change in changes:
@@ -36,7 +36,7 @@ FAST = [0.04, 0.08, 0.09, 0.08, 0.04]
 
 
 @pytest.mark.parametrize('white', [255, 65535])
-def test_cuts_are_told_from_motion_and_flashes(white):
+def test_cuts_are_distinguished_from_motion_and_flashes(white):
     changes = [*STILL, *CUT, *FAST, *CUT, *STILL, *FLASH, *STILL]
     assert find_cuts(clip(changes, white)) == [6, 12]
 
@@ -63,10 +63,10 @@ def test_no_frames_have_no_cuts():
     assert list(split_shots([])) == []
 
 
-def test_the_detector_tells_of_the_frame_before():
+def test_the_detector_reports_the_frame_before():
     detector = SceneCutDetector()
-    told = [detector.feed(flat(value)) for value in (10, 10, 100, 100, 200)]
-    assert told == [False, False, False, True, False]
+    begins = [detector.feed(flat(value)) for value in (10, 10, 100, 100, 200)]
+    assert begins == [False, False, False, True, False]
     assert detector.finish() is True
     detector = SceneCutDetector(threshold=0.5)
     assert not any(detector.feed(flat(value)) for value in (10, 10, 100, 100))

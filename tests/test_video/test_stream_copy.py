@@ -85,11 +85,11 @@ def make_source(path, sounds, subtitles=None, chapters=(), fps=25):
             stream.metadata.update(language=language, title=f'Sound {language}')
             encoders.append(encode)
             if language == 'fra':
-                stream.disposition = Disposition.hearing_impaired
+                stream.disposition = Disposition.hearing_impaired.value
         if subtitles:
             stream, encode = add_subtitles(container, subtitles)
             stream.metadata.update(language='ita', title='Words')
-            stream.disposition = Disposition.forced
+            stream.disposition = Disposition.forced.value
             encoders.append(encode)
         container.metadata.update(title='A film', comment='about grey')
         container.set_chapters(list(chapters))

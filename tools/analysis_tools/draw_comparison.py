@@ -5,10 +5,10 @@ python tools/analysis_tools/draw_comparison.py CONFIG CHECKPOINT OUT.png
 
 import argparse
 
-from mmagic.registry import DATASETS
 from mmengine.config import Config
-from mmengine.registry import init_default_scope
+from mmengine.registry import DATASETS, init_default_scope
 
+import fmanet_mm.openmmlab  # noqa: F401
 from fmanet_mm.restoration import load_network
 from fmanet_mm.visualization.comparison import plot_comparison
 

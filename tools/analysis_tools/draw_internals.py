@@ -14,11 +14,11 @@ network trained without the temporal anchor:
 import argparse
 from pathlib import Path
 
-from mmagic.registry import DATASETS, MODELS
 from mmengine.config import Config
-from mmengine.registry import init_default_scope
+from mmengine.registry import DATASETS, MODELS, init_default_scope
 
-from fmanet_mm.models import FMANetStage1
+import fmanet_mm.openmmlab  # noqa: F401
+from fmanet_mm.models.fmanet.fmanet import FMANetStage1
 from fmanet_mm.models.fmanet.plots import plot_features, plot_flows, plot_kernels
 from fmanet_mm.utils.checkpoint import load_state_dict_file
 

@@ -34,15 +34,16 @@ ALLOWED_GROWTH = 0.05
 
 CONFIG = """\
 _base_ = ['{base}']
-tiny = dict(channels=12, num_flows=2, num_heads=2, num_rdbs=1, num_dense_layers=1)
-train_pipeline = _base_.train_pipeline
-train_pipeline[4].patch_size = 16
-model = dict(net_d=dict(kernel_size=4, **tiny))
+tiny = dict(channels=12, num_flows=2, num_heads=2, num_rdbs=1, num_dense_layers=1,
+    degradation_kernel_size=4)
+crop = dict(_base_.random_crop, patch_size=16)
+pipeline = [*_base_.load_all, crop, _base_.random_flip, _base_.pack_all]
+model = dict(architecture=tiny)
 train_dataloader = dict(
     batch_size=2,
     num_workers={workers},
     persistent_workers={workers} > 0,
-    dataset=dict(data_root='{data}', pipeline=train_pipeline),
+    dataset=dict(data_root='{data}', pipeline=pipeline),
 )
 val_dataloader = dict(
     num_workers=0, dataset=dict(data_root='{data}', ann_file='train.txt',

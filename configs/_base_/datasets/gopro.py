@@ -1,8 +1,8 @@
-# GoPro x4, test only: 1,111 frames in 11 clips, of which the first and the last of each
+# GoPro x4, test only: 1,111 frames in 11 clips; the first and the last frame of each
 # clip are left out. The sharp HR frames are those of the official tree, the blurry LR
-# ones a bicubic reduction of its blur, made by tools/dataset_converters/gopro.
+# ones its blurry frames, bicubically reduced by tools/dataset_converters/gopro.
 #
-# A config takes it in place of REDS, see fmanet_stage2_gopro.py.
+# A config uses it instead of REDS, see fmanet_stage2_gopro.py.
 gopro_dataloader = dict(
     _delete_=True,
     batch_size=1,
@@ -28,6 +28,5 @@ gopro_dataloader = dict(
     ),
 )
 gopro_evaluator = dict(
-    type='Evaluator',
-    metrics=[dict(type='VSRDBMetric', protocol='published', prefix='GoPro')],
+    metrics=[dict(type='VSRDBMetric', protocol='published', prefix='GoPro')]
 )

@@ -1,7 +1,7 @@
-# A small set in the layout of REDS below data/mini, as made from any video by
-# tools/dataset_converters/video_to_vsrdb.py, with its flow. A config takes it in place
-# of REDS, see fmanet_stage1_mini.py.
-mini_train_dataset = dict(
+# A small data set in the layout of REDS in data/mini, made from any video by
+# tools/dataset_converters/video_to_vsrdb.py, with its flow. A config uses it instead of
+# REDS, see fmanet_stage1_mini.py, and adds the pipeline.
+mini_train = dict(
     _delete_=True,
     type='REDSVSRDBDataset',
     data_root='data/mini',
@@ -14,7 +14,8 @@ mini_train_dataset = dict(
     ),
     num_input_frames=3,
 )
-mini_val_dataset = dict(
+# Changes to REDS4.
+mini_val = dict(
     subset='all',
     data_root='data/mini',
     ann_file='val.txt',

@@ -1,4 +1,4 @@
-# The clips in data/real_clips, made as docs/results.md says; for testing alone.
+# The clips in data/real_clips, made as docs/results.md describes; for testing only.
 real_clips = dict(
     _delete_=True,
     type='REDSVSRDBDataset',

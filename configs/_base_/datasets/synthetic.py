@@ -1,8 +1,8 @@
-# Scenes made up from the photos that scikit-image and scikit-learn ship: training
+# Synthetic scenes of the photos that scikit-image and scikit-learn ship: training
 # without any data on disk. Validation takes other scenes of the same photos.
 #
-# A config takes it in place of REDS, see fmanet_stage1_synthetic.py. The workers do the
-# work, each on one core: make them as many as there are cores.
+# A config uses it instead of REDS, see fmanet_stage1_synthetic.py. The scenes are
+# rendered by the workers, each on one core: use as many as there are cores.
 synthetic_meta_keys = [
     'key',
     'img_path',
@@ -10,7 +10,11 @@ synthetic_meta_keys = [
     'gt_channel_order',
     'img_sharp_channel_order',
 ]
-synthetic_train_dataset = dict(
+synthetic_flip = dict(type='VSRDBRandomFlip', horizontal=0.5, vertical=0.5)
+synthetic_pack = dict(
+    type='PackInputs', data_keys=['img_sharp', 'flow'], meta_keys=synthetic_meta_keys
+)
+synthetic_train = dict(
     _delete_=True,
     type='SyntheticMotionDataset',
     size=(72, 72),
@@ -19,19 +23,11 @@ synthetic_train_dataset = dict(
     motion=(0.0, 8.0),
     pipeline=[
         dict(type='VSRDBRandomCrop', patch_size=64, scale=4),
-        dict(type='VSRDBRandomFlip', horizontal=0.5, vertical=0.5),
-        dict(
-            type='PackInputs',
-            data_keys=['img_sharp', 'flow'],
-            meta_keys=synthetic_meta_keys,
-        ),
+        synthetic_flip,
+        synthetic_pack,
     ],
 )
-# For tiny networks: scenes of the size of a patch, which leaves nothing to crop.
-small_scenes = dict(
-    size=(32, 32), motion=(0.0, 4.0), pipeline=synthetic_train_dataset['pipeline'][1:]
-)
-synthetic_val_dataset = dict(
+synthetic_val = dict(
     _delete_=True,
     type='SyntheticMotionDataset',
     size=(96, 128),
@@ -44,4 +40,9 @@ synthetic_val_dataset = dict(
     pipeline=[
         dict(type='PackInputs', data_keys=['flow'], meta_keys=synthetic_meta_keys)
     ],
+)
+# Changes for tiny networks: scenes of the size of a patch are not cropped.
+small_motion = (0.0, 4.0)
+small_scenes = dict(
+    size=(32, 32), motion=small_motion, pipeline=[synthetic_flip, synthetic_pack]
 )

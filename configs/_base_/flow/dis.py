@@ -1,2 +1,2 @@
-# OpenCV's DIS flow: no weights, less exact than RAFT.
+# OpenCV's DIS flow: no weights, less accurate than RAFT.
 flow_estimator = dict(type='DISFlowEstimator', preset='medium')

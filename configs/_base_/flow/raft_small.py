@@ -1,5 +1,5 @@
-# RAFT-small, a fifth of RAFT's weights. The checkpoint is made of Princeton's
-# raft-small.pth by tools/model_converters/convert_raft.py.
+# RAFT-small, with a fifth of RAFT's weights. tools/model_converters/convert_raft.py
+# converts the checkpoint from Princeton's raft-small.pth.
 flow_estimator = dict(
     type='MMFlowEstimator',
     config='raft_small',

@@ -1,4 +1,4 @@
-# As in the paper: 300K iterations a stage, the learning rate halved at 70, 85, 95 %.
+# As in the paper: 300K iterations per stage, the learning rate halved at 70, 85, 95 %.
 train_cfg = dict(type='ResumableTrainLoop', max_iters=300_000, val_interval=5000)
 val_cfg = dict(type='MultiValLoop')
 test_cfg = dict(type='MultiTestLoop')
@@ -12,5 +12,5 @@ param_scheduler = dict(
     milestones=[210_000, 255_000, 285_000],
     gamma=0.5,
 )
-# What --auto-scale-lr scales from: the global batch that lr belongs to.
+# The total batch size that lr is for; --auto-scale-lr scales from it.
 auto_scale_lr = dict(base_batch_size=8)

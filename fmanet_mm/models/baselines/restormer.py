@@ -5,7 +5,7 @@ from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch import Tensor
 
-from ..common.layers import build_part, conv3x3
+from ..common.layers import conv3x3
 
 
 @MODELS.register_module()
@@ -22,6 +22,7 @@ class WindowRestormer(BaseModule):
         **restormer: Arguments of MMagic's ``Restormer`` but the numbers of channels.
 
     Raises:
+        ImportError: If MMagic is not installed.
         ValueError: If ``num_frames`` is even.
     """
 
@@ -32,12 +33,13 @@ class WindowRestormer(BaseModule):
         self.scale = scale
         channels = 3 * scale**2
         self.conv_first = conv3x3(3 * num_frames, channels)
-        self.body = build_part(
-            restormer,
-            type='mmagic.Restormer',
-            inp_channels=channels,
-            out_channels=channels,
-        )
+        # MMagic's, which the rest of this package's networks do without.
+        from ...compat import prepare_openmmlab
+
+        prepare_openmmlab()
+        from mmagic.models.editors.restormer import Restormer
+
+        self.body = Restormer(inp_channels=channels, out_channels=channels, **restormer)
 
     def forward(self, frames: Tensor) -> Tensor:
         """Map a window (N, T, 3, H, W) to its centre frame, (N, 3, sH, sW)."""

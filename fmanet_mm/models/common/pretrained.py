@@ -26,7 +26,13 @@ class StrictPretrainedInit(PretrainedInit):
 
     def __call__(self, module: nn.Module) -> None:
         """Load the weights into ``module``."""
-        state_dict = load_state_dict_file(self.checkpoint, self.map_location)
+        try:
+            state_dict = load_state_dict_file(self.checkpoint, self.map_location)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                f'there is no checkpoint {self.checkpoint} to start from; train the '
+                'stage before, or name its checkpoint (tools/train.py --stage1)'
+            ) from error
         prefix = self.prefix or ''
         own = {
             name.removeprefix(prefix): value

@@ -42,7 +42,7 @@ class FMANetStage1(VSRDBModel):
     It reproduces the blurry LR centre frame from the sharp HR frames.
 
     Args:
-        architecture (dict, optional): Sizes that NetD and NetR share, see
+        architecture (dict, optional): Arguments that NetD and NetR share, see
             :class:`RefinementNet`, and ``degradation_kernel_size`` (k_d) and
             ``restoration_kernel_size`` (k_r).
         net_d (dict, optional): Config of :class:`NetD`, as far as it differs.

@@ -14,8 +14,9 @@ from mmengine.optim import build_optim_wrapper
 from torch.utils.data import DataLoader
 
 from fmanet_mm.models import WindowRestormer
+from fmanet_mm.restoration.loading import build_network, build_restorer
 
-FOLDER = Path(__file__).resolve().parents[2] / 'configs/baselines'
+FOLDER = Path(__file__).resolve().parents[3] / 'configs/baselines'
 TINY = dict(
     basicvsr_pp=dict(mid_channels=16, num_blocks=1, spynet_pretrained=None),
     edvr=dict(
@@ -94,6 +95,41 @@ def test_a_step_of_training_on_reds(make_config, name):
     assert frozen == {n for n, weight in weights.items() if not weight.requires_grad}
     assert moved
     assert not moved & frozen
+
+
+@pytest.mark.parametrize('size', [(64, 64), (67, 93), (33, 46), (5, 2)])
+@pytest.mark.parametrize('length', [1, 4])
+@pytest.mark.parametrize('name', ['bicubic', *TINY])
+def test_clips_of_any_size_are_restored(make_config, name, length, size):
+    restorer = build_restorer(build_network(make_config(name)).eval())
+    clip = torch.rand(length, 3, *size)
+    if name == 'basicvsr_pp' and min(size) < 64:
+        with pytest.raises(ValueError, match='at least 64x64 pixels, got'):
+            next(restorer.restore(clip))
+        return
+    restored = torch.stack([*restorer.restore(clip)])
+    assert restored.shape == (length, 3, *(4 * n for n in size))
+    assert restored.isfinite().all()
+
+
+def test_of_tdan_the_restored_frame_is_taken(make_config):
+    """It returns the frames that it has aligned, too."""
+    config = make_config('tdan')
+    network = build_network(config).eval()
+    frames = torch.rand(5, 3, 8, 12)
+    with torch.no_grad():
+        expected, *_ = network(frames.unsqueeze(0))
+    given = [*build_restorer(network).restore(frames)][2]
+    torch.testing.assert_close(given, expected[0])
+
+
+def test_basicvsr_restores_a_clip_as_one(make_config):
+    network = build_network(make_config('basicvsr_pp')).eval()
+    frames = torch.rand(4, 3, 64, 65)
+    with torch.no_grad():
+        expected = network(frames.unsqueeze(0))[0]
+    given = torch.stack([*build_restorer(network).restore(frames)])
+    torch.testing.assert_close(given, expected)
 
 
 def enlarge(image, mode):

@@ -1,8 +1,10 @@
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
 from fmanet_mm.models import BicubicUpsampling
+from fmanet_mm.restoration.adapters import RESTORERS
 
 
 def test_is_pillows_bicubic_of_the_centre_frame():
@@ -17,3 +19,12 @@ def test_a_line_stays_a_line_inside():
     frames = torch.arange(12.0).expand(1, 1, 3, 8, 12)
     slope = BicubicUpsampling(scale=2)(frames)[0, 0].diff(dim=1)
     torch.testing.assert_close(slope[:, 6:-6], torch.full_like(slope[:, 6:-6], 0.5))
+
+
+def test_frames_below_the_least_size_are_refused():
+    settings = dict(type='WindowRestorer', num_frames=3, scale=2, min_size=8)
+    network = BicubicUpsampling(scale=2)
+    restorer = RESTORERS.build(dict(network=network, **settings))
+    assert len([*restorer.restore(torch.rand(2, 3, 8, 9))]) == 2
+    with pytest.raises(ValueError, match='BicubicUpsampling needs .* 8x8 .* got 9x7'):
+        next(restorer.restore(torch.rand(2, 3, 7, 9)))

@@ -1,16 +1,17 @@
-# Stage 1: NetD of 3.2 M parameters learns the degradation (Section 3.6 of the paper).
+# The network of the paper. In stage 1, NetD alone learns the degradation (Section 3.6).
 model = dict(
-    type='FMANet',
-    net_d=dict(
-        type='NetD',
+    type='FMANetStage1',
+    # Sizes of both nets, in both stages.
+    architecture=dict(
         channels=90,
-        kernel_size=20,
         num_frames=3,
         scale=4,
         num_flows=9,
         num_blocks=4,
         num_attention_blocks=2,
         num_heads=6,
+        degradation_kernel_size=20,
+        restoration_kernel_size=5,
     ),
     losses=dict(
         recon=dict(type='L1Loss', loss_weight=1.0),
