@@ -29,7 +29,7 @@ class Job(NamedTuple):
         return self.dst.exists() and self.kept() is None
 
     def kept(self) -> Path | None:
-        """What an interrupted run has left, if anything."""
+        """Partial output of an interrupted run, if there is any."""
         playable = self.dst.with_name(f'{self.dst.stem}.partial{self.dst.suffix}')
         if playable.is_file():
             return playable

@@ -1,4 +1,4 @@
-"""What NetD and NetR have in common: per-frame encoding and per-window refinement."""
+"""The common base of NetD and NetR: per-frame encoding, per-window refinement."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -40,8 +40,8 @@ class RefinementNet(LeanModule):
         centre_attention (dict, optional): What to refine with instead of attention to
             the centre frame, such as ``dict(type='SelfAttention')``.
         is_first (bool): Whether this net is the first to estimate flow (NetD).
-        degradation_attention (dict, optional): What the degradation kernels guide
-            (NetR).
+        degradation_attention (dict, optional): Refinement guided by the degradation
+            kernels (NetR).
         init_cfg (dict, optional): Initialisation config.
 
     Raises:

@@ -32,7 +32,7 @@ JPEG_SETTINGS = [
 
 @dataclass
 class _Frame:
-    """A frame as encoded in the page.
+    """A frame of the page.
 
     Attributes:
         index (int): Its number in the clip.
@@ -56,14 +56,14 @@ class _Frame:
 class ComparePage:
     """Collects the frames of a clip and writes one HTML file, which needs nothing else.
 
-    Of a long clip the page shows some frames at even distances: every first, then every
-    second, fourth ... as the clip goes on, so that its length need not be known and the
-    memory is that of the page.
+    Of a long clip the page shows frames at even distances: all of them at first, then
+    every second, every fourth ... as more come in. So the length of the clip need not
+    be known, and the memory is that of the page.
 
     Args:
         title (str): Heading of the page.
         max_frames (int): Most frames that are shown.
-        max_bytes (int): Most bytes of encoded pictures in the page; there is a
+        max_bytes (int): Most bytes of pictures, as they stand in the page; there is a
             frame at least.
 
     Raises:
@@ -282,7 +282,7 @@ def write_compare_page(
         kernels (Iterable[np.ndarray], optional): Each (T, k, k).
         title (str): Heading of the page.
         max_frames (int): Most frames that are shown.
-        max_bytes (int): Most bytes of encoded pictures in the page; there is a
+        max_bytes (int): Most bytes of pictures, as they stand in the page; there is a
             frame at least.
 
     Raises:
