@@ -13,7 +13,7 @@ torch.set_num_threads(1)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 NEEDS_OPENMMLAB = re.compile(
     r'^(from|import) (mmagic|mmcv|mmflow|fmanet_mm\.(apis|compat|datasets|engine|'
-    r'evaluation|flow|openmmlab|preparation))\b',
+    r'evaluation|flow|openmmlab|preparation)|golden_model|tiny_ablations)\b',
     re.MULTILINE,
 )
 """Imports at the top of a test file that cannot work where MMagic is missing."""
