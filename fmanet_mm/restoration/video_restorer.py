@@ -216,11 +216,12 @@ class VideoRestorer:
             ) as writer:
                 report(writer.num_frames, source.info.num_frames)
                 shots = frames.shots(options.detect_scenes)
-                for image, time in self._restore_shots(
+                for frame in self._restore_shots(
                     shots, options.scale, writer.num_frames
                 ):
-                    writer.write(image, time)
+                    writer.write(*frame)
                     report(writer.num_frames, source.info.num_frames)
+                writer.hold(source.last_duration)
         restored = RestoredVideo(Path(dst), writer.num_frames)
         if frames.error is not None:
             raise EndedEarlyError(frames.error, restored) from frames.error
@@ -265,7 +266,7 @@ class VideoRestorer:
             restored = self._restore_frames(images, scale)
             for image, (frame, number) in zip(restored, frames, strict=True):
                 if number >= first:
-                    yield TimedFrame(image, frame.time)
+                    yield frame._replace(image=image)
 
     def _restore_frames(
         self, images: Iterable[np.ndarray], scale: float | None
