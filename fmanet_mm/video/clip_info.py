@@ -63,6 +63,8 @@ class ClipInfo:
             the audio refers; 0 for a folder.
         stems (tuple[str, ...]): Names without suffix of the images of a folder, in
             order; empty for a video file.
+        finest_rate (Fraction, optional): Frames per second of the shortest steps of a
+            variable frame rate.
         colours (Colours): What the RGB values of the frames mean.
         deinterlace (str): See :class:`~fmanet_mm.video.options.ReadOptions`.
     """
@@ -76,5 +78,6 @@ class ClipInfo:
     end: Fraction | None = None
     origin: Fraction = Fraction(0)
     stems: tuple[str, ...] = ()
+    finest_rate: Fraction | None = None
     colours: Colours = Colours()
     deinterlace: str = 'auto'

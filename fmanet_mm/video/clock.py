@@ -24,10 +24,12 @@ class ContinuousClock:
 
     Attributes:
         enabled (bool): Whether the clock of its format may jump.
+        restarts (list[Fraction]): Times at which it did.
     """
 
     def __init__(self, container: av.container.InputContainer) -> None:
         self.enabled = bool(container.format.flags & Flags.ts_discont.value)
+        self.restarts = []
         self._container = container
         self._offset = Fraction(0)
         self._expected: dict[int, Fraction] = {}
@@ -48,6 +50,7 @@ class ContinuousClock:
             expected = self._expected.get(packet.stream_index, time)
             if not -MAX_STEP_BACK <= time - expected <= MAX_GAP:
                 self._offset += expected - time
+                self.restarts.append(expected)
                 time = expected
             self._expected[packet.stream_index] = time + (packet.duration or 0) * unit
         shift = round(self._offset / unit)

@@ -21,6 +21,7 @@ class DamageLog:
 
     Attributes:
         is_over (bool): Whether no more frames are to be decoded.
+        restarts (list[Fraction]): Timestamps at which the clock restarted.
     """
 
     def __init__(self, path: str | PathLike, stop: bool) -> None:
@@ -29,6 +30,7 @@ class DamageLog:
         self._stop = stop
         self._lost: list[tuple[Fraction | None, str]] = []
         self._jumps: list[Fraction] = []
+        self.restarts: list[Fraction] = []
 
     def add(self, time: Fraction | None, reason: str, is_last: bool = False) -> None:
         """Note a frame that is lost.
@@ -85,6 +87,14 @@ class DamageLog:
                 'decoded are kept',
                 self._path,
                 _list_times(self._jumps, origin),
+            )
+
+        if self.restarts:
+            _LOGGER.warning(
+                'the clock of %s restarts at %s; the parts are put behind each other, '
+                'with their audio',
+                self._path,
+                _list_times(self.restarts, origin),
             )
 
     @staticmethod

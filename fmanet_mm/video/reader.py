@@ -27,6 +27,8 @@ from .timestamps import fill_times
 
 _LOGGER = logging.getLogger('fmanet_mm')
 _MAX_INT = 2**31 - 1
+_MAX_RATE = 240
+"""Most frames per second that are taken for the rate of a video."""
 _LOST_WITH_FRAMES = {
     'A53_CC': 'closed captions',
     'DYNAMIC_HDR_PLUS': 'HDR10+ metadata',
@@ -193,7 +195,7 @@ class VideoFileReader(FrameReader):
         context.options = decoder_options
         context.thread_count = 1  # With slice threads, damage in H.264 goes unnoticed.
         self.fps = exact(stream.average_rate or stream.guessed_rate or DEFAULT_FPS)
-        self.num_frames = self._expected_frames(options, stop)
+        self.num_frames = self._expected_frames()
 
         self._damage = DamageLog(self.path, options.stop_at_damage)
         self._last_timestamp = None
@@ -211,6 +213,7 @@ class VideoFileReader(FrameReader):
             start=options.start,
             end=options.end,
             origin=self._origin,
+            finest_rate=self._finest_rate(),
             colours=self._colours,
             deinterlace=options.deinterlace,
         )
@@ -240,14 +243,42 @@ class VideoFileReader(FrameReader):
             times.append(self._end)
         return min(times, default=None)
 
-    def _expected_frames(
-        self, options: ReadOptions, stop: Fraction | None
-    ) -> int | None:
-        if options.start is None and options.end is None and self._stream.frames:
-            return self._stream.frames
-        if stop is None:
+    def _expected_frames(self) -> int | None:
+        """Number of frames that will be given; None if the header may be wrong.
+
+        Clocks that may restart make the duration wrong, and edit lists the number.
+        """
+        length = self._length()
+        if length is None:
             return None
+        counted = self._stream.frames
+        is_complete = not self._start and self._end is None
+        if counted and is_complete:
+            is_likely = abs(counted - length * self.fps) <= max(2, counted // 50)
+            return counted if is_likely else None
+        if self._stream.base_rate != self._stream.average_rate:
+            return None  # The rate varies.
+        stop = length if self._end is None else min(self._end, length)
         return max(1, round((stop - self._start) * self.fps))
+
+    def _length(self) -> Fraction | None:
+        """Seconds that the video lasts, if the header can be trusted."""
+        if ContinuousClock(self._container).enabled:
+            return None
+        if self._stream.duration is not None:
+            return self._stream.duration * self._tick
+        begin = (self._stream.start_time or 0) * self._tick
+        tag = self._stream.metadata.get('DURATION')
+        if tag is not None and (end := _parse_duration(tag)) is not None:
+            return end - begin
+        if len(self._container.streams) == 1 and self._container.duration:
+            return Fraction(self._container.duration, av.time_base) - begin
+        return None
+
+    def _finest_rate(self) -> Fraction:
+        """Rate of the shortest steps between frames, if it is plausible."""
+        finest = exact(self._stream.base_rate or self.fps)
+        return finest if self.fps < finest <= _MAX_RATE else self.fps
 
     def _numbered(self) -> Iterator[tuple[int, TimedFrame]]:
         return self._frames
@@ -410,6 +441,7 @@ class VideoFileReader(FrameReader):
     def _read_packets(self) -> Iterator[av.Packet]:
         """The packets of the video; others only keep the clock."""
         self._clock = ContinuousClock(self._container)
+        self._damage.restarts = self._clock.restarts
         try:
             for packet in self._container.demux(self._clock.streams(self._stream)):
                 self._clock.correct(packet)
@@ -499,6 +531,15 @@ class ImageFolderReader(FrameReader):
             if header.has_transparency_data:
                 self._report_alpha()
             return decode_image(header, self.dtype)
+
+
+def _parse_duration(text: str) -> Fraction | None:
+    """Read a time as Matroska has it in tags, such as 00:00:02.200000000."""
+    try:
+        hours, minutes, seconds = map(Fraction, text.split(':'))
+    except ValueError:
+        return None
+    return 3600 * hours + 60 * minutes + seconds
 
 
 def _without_mark(packet: av.Packet) -> av.Packet:

@@ -27,7 +27,13 @@ _STREAM_TAGS = {
 """Tags of a stream that are copied, and their names; "name" in MP4 is a title."""
 _VIDEO_TAGS = ('language', 'title', 'timecode')
 """Tags of the video stream that are copied."""
-_FORMAT_TAGS = ('encoder', 'major_brand', 'minor_version', 'compatible_brands')
+_FORMAT_TAGS = (
+    'encoder',
+    'software',
+    'major_brand',
+    'minor_version',
+    'compatible_brands',
+)
 """Tags that describe the source file, not its content."""
 _KNOWN_TAGS = {
     'avi': 'title artist copyright comment album genre track encoded_by date language',
@@ -119,7 +125,9 @@ class CopiedStreams:
 
     def lost_tags(self) -> list[str]:
         """Names of the tags that the container cannot hold."""
-        return self._unknown_tags() if self._format == 'avi' else []
+        if self._format != 'avi':
+            return []
+        return [f'tag {name}' for name in self._unknown_tags()]
 
     def container_options(self) -> dict[str, str]:
         """Options with which the container holds all tags."""

@@ -212,10 +212,13 @@ def _can_be_read(data: bytes, stream: av.stream.Stream) -> bool:
     """Whether a trial gives packets, which can be decoded if they are audio."""
     with av.open(io.BytesIO(data)) as trial:
         [copy] = trial.streams
-        if copy.type != stream.type or _codec_name(copy) != _codec_name(stream):
+        if copy.type != stream.type:
             return False
         packets = [packet for packet in trial.demux(copy) if packet.size]
-        return bool(packets) and (stream.type != 'audio' or _decodes(copy, packets))
+        if stream.type == 'audio':
+            # MP4 names layer 2 of MPEG audio like layer 3.
+            return _decodes(copy, packets)
+        return bool(packets) and _codec_name(copy) == _codec_name(stream)
 
 
 def _decodes(stream: av.stream.Stream, packets: list[av.Packet]) -> bool:

@@ -210,6 +210,9 @@ class VideoFileWriter(FrameWriter):
             fps = DEFAULT_FPS if source is None else source.fps
         self.fps = Fraction(fps).limit_denominator(65536)
         self._format = find_format(path)
+        self._rate = self.fps
+        if self._format == 'avi' and source is not None and source.finest_rate:
+            self._rate = source.finest_rate  # Empty packets fill longer steps.
         self._colours = source.colours if source else Colours()
         hdr = self._colours.hdr
         self._codec = find_codec(self._format, options.codec, hdr is not None)
@@ -249,9 +252,9 @@ class VideoFileWriter(FrameWriter):
     def _inspect_source(self) -> Fraction:
         """Plan what becomes of its streams; return the unit of time to write in."""
         if self._source is None:
-            return find_tick(self._format, self._codec, self.fps)
+            return find_tick(self._format, self._codec, self._rate)
         with CopiedStreams(self._source.path, self._format) as streams:
-            tick = find_tick(self._format, self._codec, self.fps, streams.tick)
+            tick = find_tick(self._format, self._codec, self._rate, streams.tick)
             plan = streams.plan(self._source.origin, self._is_cut, tick)
             left_out = streams.describe(plan.left_out) + streams.lost_tags()
             converted = streams.describe(list(plan.converted))
@@ -346,7 +349,7 @@ class VideoFileWriter(FrameWriter):
             pixel_format=pixel_format,
             height=self._size[0],
             width=self._size[1],
-            fps=self.fps,
+            fps=self._rate,
             tick=self._tick,
             sample_aspect_ratio=self._sample_aspect_ratio,
             colours=self._colours,
@@ -387,15 +390,14 @@ class VideoFileWriter(FrameWriter):
                     self._join_source(result, streams, is_partial)
                     return result
                 except MuxError as error:
-                    [name] = streams.describe([error.index])
-            _LOGGER.warning(
-                '%s of %s cannot be written to %s (%s) and is left out',
-                name,
-                self._source.path,
-                self.path,
-                error.reason,
-            )
-            self._plan = self._plan.drop(error.index)
+                    _LOGGER.warning(
+                        '%s of %s cannot be written to %s (%s) and is left out',
+                        *streams.describe([error.index]),
+                        self._source.path,
+                        self.path,
+                        error.reason,
+                    )
+                    self._plan = self._plan.drop(error.index)
 
     def _open_result(
         self, path: Path, options: Mapping[str, str]
