@@ -307,7 +307,7 @@ class _Conversion(_Target):
         self._encoder.format = _sample_format(encoder, context.format.name)
         self._decoder = context
         self._span = span
-        self._pads = container.format.name == 'avi' and not span.is_cut
+        self._pads = container.format.name == 'avi'
         self._graph = None
 
     def feed(self, packet: av.Packet) -> Iterator[av.Packet]:
