@@ -105,7 +105,8 @@ def _open_error(job: Job, args: argparse.Namespace) -> str | None:
     if args.resume and job.is_done():
         return None
     try:
-        open_frames(job.src, args.read).close()
+        with _without_log():  # It is said when the frames are read.
+            open_frames(job.src, args.read).close()
     except Exception as error:
         return _explain(error, args)
     return None
@@ -155,6 +156,7 @@ def _compare(job: Job, args: argparse.Namespace, restorer) -> None:
 
     truth_options = replace(args.read, pattern=None)
     with ExitStack() as opened:
+        opened.enter_context(_without_log())
         source = opened.enter_context(open_frames(job.src, args.read))
         truth = args.ground_truth and opened.enter_context(
             open_frames(args.ground_truth, truth_options)
@@ -215,6 +217,17 @@ def _only_results_on_stdout() -> Iterator[None]:
             yield
     finally:
         logger.removeHandler(handler)
+
+
+@contextmanager
+def _without_log() -> Iterator[None]:
+    """Read an input that is read another time without saying everything twice."""
+    logger = logging.getLogger('fmanet_mm')
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
 
 
 @contextmanager
