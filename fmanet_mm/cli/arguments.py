@@ -1,6 +1,7 @@
 """The command line of ``fmanet-restore``; reading it imports nothing slow."""
 
 import argparse
+import os
 from fractions import Fraction
 from pathlib import Path
 
@@ -62,12 +63,13 @@ def parse_args(argv: list[str] | None) -> tuple[argparse.Namespace, list[Job]]:
             limits=Limits(**limits),
             deinterlace=args.deinterlace,
             stop_at_damage=args.stop_at_damage,
+            to_srgb=args.to_srgb,
         )
         args.write = WriteOptions(
             codec=args.codec, crf=args.crf, pixel_format=args.pix_fmt
         )
         return args, plan_jobs(args.inputs, args.out, args.compare)
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         parser.error(str(error))
 
 
@@ -89,9 +91,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--out',
         metavar='PATH',
-        help='a video file, or a folder for images; for several inputs, or if it ends '
-        'in /, a folder for an output of the same name for each. A file of that name '
-        'is replaced; a folder of images must be empty',
+        help='a video file, or a folder for images (no suffix, or a / at its end); for '
+        'several inputs a folder for an output of the same name for each. A file of '
+        'that name is replaced when the result is complete, a link is followed; a '
+        'folder of images must be empty',
     )
     parser.add_argument(
         '--resume',
@@ -179,6 +182,11 @@ def _add_input_options(group: argparse._ArgumentGroup) -> None:
         action='store_true',
         help='end a video file at the first frame that cannot be decoded (default: '
         'leave out such frames)',
+    )
+    group.add_argument(
+        '--to-srgb',
+        action='store_true',
+        help='convert images with a colour profile to sRGB (default: images keep it)',
     )
     group.add_argument(
         '--no-scene-cuts',
@@ -278,7 +286,7 @@ def _check_options(args: argparse.Namespace) -> None:
         raise ValueError('name the weights of a network with --checkpoint')
     if None not in (args.start, args.end) and args.start >= args.end:
         raise ValueError('--end must be later than --start')
-    has_folder = any(path.is_dir() for path in args.inputs)
+    has_folder = any(os.path.isdir(path) for path in args.inputs)
     for name in ('fps', 'pattern'):
         if getattr(args, name) is not None and not has_folder:
             raise ValueError(f'--{name} is for folders of images, but no input is one')

@@ -5,8 +5,9 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 
 from .jobs import Job
 
@@ -81,20 +82,20 @@ class TextReport:
         if on_terminal:
             self._draw(line)
         else:
-            print(line, file=sys.stderr, flush=True)
+            _print(line, sys.stderr)
 
     def end(self, outcome: Outcome) -> None:
         """Report how a job ended."""
         self._began = None
         if self._bar_width:
-            print(file=sys.stderr)
+            _print('', sys.stderr)
             self._bar_width = 0
         if outcome.error is not None:
             self.error(outcome.error)
 
     def error(self, message: str) -> None:
         """Report an error."""
-        print(f'fmanet-restore: {message}', file=sys.stderr)
+        _print(f'fmanet-restore: {message}', sys.stderr)
 
     def summary(self, outcomes: list[Outcome]) -> None:
         """Print one summary line per job."""
@@ -106,13 +107,13 @@ class TextReport:
                 parts.append('not complete')
             if outcome.page is not None:
                 parts.append(f'compared in {outcome.page}')
-            print(*parts, sep=', ', file=self._out)
+            _print(', '.join(parts), self._out)
 
     def _draw(self, line: str) -> None:
         """Draw a line over the one before, shortened to the terminal's width."""
         line = line[: shutil.get_terminal_size().columns - 1]
         padding = ' ' * (self._bar_width - len(line))
-        print(f'\r{line}{padding}', end='', file=sys.stderr, flush=True)
+        _print(f'\r{line}{padding}', sys.stderr, end='')
         self._bar_width = len(line)
 
 
@@ -177,7 +178,7 @@ class JsonReport:
         """No-op: every event has been written."""
 
     def _write(self, **values) -> None:
-        print(json.dumps(values), file=self._out, flush=True)
+        _print(json.dumps(values), self._out)
 
 
 def describe_progress(
@@ -206,6 +207,12 @@ def describe_progress(
         return f'{done} frames [{_clock(elapsed)}, {rate}]'
     times = f'{_clock(elapsed)}<{"?" if left is None else _clock(left)}'
     return f'{done / total:4.0%} {done}/{total} [{times}, {rate}]'
+
+
+def _print(text: str, stream: TextIO, end: str = '\n') -> None:
+    """Print; that nobody reads it any more ends no run."""
+    with suppress(OSError, ValueError):
+        print(text, end=end, file=stream, flush=True)
 
 
 def _clock(seconds: float) -> str:

@@ -2,6 +2,7 @@
 
 import sys
 
+from ..utils.names import print_any_name
 from .arguments import parse_args
 
 
@@ -14,6 +15,7 @@ def main(argv: list[str] | None = None) -> int:
     Returns:
         int: The exit code, see ``--help``.
     """
+    print_any_name()
     args, jobs = parse_args(argv)
     # Imports torch, which help and errors in the arguments should not wait for.
     from .run import run_jobs

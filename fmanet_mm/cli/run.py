@@ -2,18 +2,23 @@
 
 import argparse
 import logging
+import os
 import signal
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 from dataclasses import replace
 from functools import partial
 
 import psutil
 
-from ..video.reader import open_frames
+from ..utils.ownership import InUseError
+from ..utils.paths import find_config
+from ..video.options import ReadOptions, Resume
+from ..video.reader import FrameReader, open_frames
+from ..video.writer import open_writer
 from .jobs import Job
 from .reports import JsonReport, Outcome, TextReport
 
@@ -37,6 +42,7 @@ def run_jobs(args: argparse.Namespace, jobs: list[Job]) -> int:
     outcomes = {}
     with _only_results_on_stdout(), _sigterm_as_interrupt():
         try:
+            _check_network(args)
             for job in jobs:
                 error = _open_error(job, args)
                 if error is not None:
@@ -81,6 +87,8 @@ def run_job(
         progress(done, total)
 
     try:
+        if job.page is not None:
+            _check_comparison(job, args, restorer)
         if not (args.resume and job.is_done()):
             outcome = _restore(job, args, restorer, note)
         outcome = outcome._replace(output=job.dst)
@@ -89,7 +97,8 @@ def run_job(
             outcome = outcome._replace(page=job.page)
     except (Exception, KeyboardInterrupt) as error:
         messages = [outcome.error, _explain(error, args)]
-        kept = None if outcome.output else job.kept()
+        is_ours = not (outcome.output or isinstance(error, InUseError))
+        kept = job.kept() if is_ours else None
         if kept is not None:
             messages.append(f'the finished part is kept as {kept}, --resume continues')
         outcome = outcome._replace(
@@ -101,15 +110,58 @@ def run_job(
 
 
 def _open_error(job: Job, args: argparse.Namespace) -> str | None:
-    """Why an input cannot be opened, found before the network is loaded."""
+    """Why a job cannot be done, as far as it is seen before the network is loaded."""
     if args.resume and job.is_done():
         return None
     try:
-        with _without_log():  # It is said when the frames are read.
-            open_frames(job.src, args.read).close()
+        with _without_log(), open_frames(job.src, args.read) as source:
+            open_writer(job.target, source.info, args.write, _resume(args)).check_free()
+        if args.ground_truth is not None:
+            _open_truth(args).close()
     except Exception as error:
         return _explain(error, args)
     return None
+
+
+def _check_network(args: argparse.Namespace) -> None:
+    """Refuse a network that cannot be used, as far as it is seen without loading it."""
+    if args.config is not None:
+        find_config(args.config)
+    if args.checkpoint and not os.path.isfile(args.checkpoint):
+        raise FileNotFoundError(
+            f'there is no checkpoint {args.checkpoint}; check the path'
+        )
+    if args.memory is not None and not args.memory > 0:
+        raise ValueError(
+            f'memory_budget must be a positive number of GiB, got {args.memory}'
+        )
+    if args.scale is not None and not args.scale > 1:
+        raise ValueError(f'scale must be above 1, got {args.scale}')
+
+
+def _check_comparison(job: Job, args: argparse.Namespace, restorer) -> None:
+    """Refuse a comparison that would fail after the video is restored."""
+    scale = args.scale or restorer.scale
+    with open_frames(job.src, args.read) as source:
+        height, width = (round(scale * n) for n in (source.height, source.width))
+    args.read.limits.check_size(job.dst, height, width)
+    if args.ground_truth is None:
+        return
+    with _open_truth(args) as truth:
+        if (truth.height, truth.width) != (height, width):
+            raise ValueError(
+                f'{truth.path} has frames of (H, W) = {(truth.height, truth.width)}, '
+                f'the output will have {(height, width)}; the ground truth must have '
+                'the size of the output'
+            )
+
+
+def _open_truth(args: argparse.Namespace) -> FrameReader:
+    return open_frames(args.ground_truth, replace(args.read, pattern=None))
+
+
+def _resume(args: argparse.Namespace) -> Resume:
+    return Resume(enabled=args.resume, keep_partial=True)
 
 
 def _load_restorer(args: argparse.Namespace):
@@ -133,17 +185,17 @@ def _restore(
     restorer,
     progress: Callable[[int, int | None], None],
 ) -> Outcome:
-    from ..restoration import EndedEarlyError, RestoreOptions, Resume
+    from ..restoration import EndedEarlyError, RestoreOptions
 
     options = RestoreOptions(
         scale=args.scale,
         detect_scenes=args.detect_scenes,
         read=args.read,
         write=args.write,
-        resume=Resume(enabled=args.resume, keep_partial=True),
+        resume=_resume(args),
     )
     try:
-        restored = restorer.restore_video(job.src, job.dst, options, progress)
+        restored = restorer.restore_video(job.src, job.target, options, progress)
     except EndedEarlyError as error:
         message = _explain(error, args)
         frames = error.restored.num_frames
@@ -154,14 +206,13 @@ def _restore(
 def _compare(job: Job, args: argparse.Namespace, restorer) -> None:
     from .comparison import write_comparison
 
-    truth_options = replace(args.read, pattern=None)
     with ExitStack() as opened:
         opened.enter_context(_without_log())
         source = opened.enter_context(open_frames(job.src, args.read))
-        truth = args.ground_truth and opened.enter_context(
-            open_frames(args.ground_truth, truth_options)
+        truth = args.ground_truth and opened.enter_context(_open_truth(args))
+        restored = opened.enter_context(
+            open_frames(job.dst, ReadOptions(limits=args.read.limits))
         )
-        restored = opened.enter_context(open_frames(job.dst))
         write_comparison(
             job.page, restorer, source, restored, truth, args.detect_scenes
         )
@@ -172,7 +223,8 @@ def _explain(error: BaseException, args: argparse.Namespace) -> str:
     if isinstance(error, KeyboardInterrupt):
         return 'interrupted'
     if args.debug:
-        traceback.print_exception(error)
+        with suppress(Exception):
+            traceback.print_exception(error)
     message = ' '.join(str(error).split())
     if _is_out_of_memory(error):
         return (
@@ -221,7 +273,7 @@ def _only_results_on_stdout() -> Iterator[None]:
 
 @contextmanager
 def _without_log() -> Iterator[None]:
-    """Read an input that is read another time without saying everything twice."""
+    """Keep warnings back that come again when the input is restored."""
     logger = logging.getLogger('fmanet_mm')
     before, logger.disabled = logger.disabled, True
     try:

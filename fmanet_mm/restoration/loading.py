@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from .. import models  # noqa: F401, registers the networks
 from ..compat import explained_imports, prepare_openmmlab
-from ..utils import config_root
 from ..utils.checkpoint import load_state_dict_file
+from ..utils.paths import find_config
 from .adapters import RESTORERS
 from .description import KEY, Description, without_training
 from .graphs import GRAPH_SUFFIXES, load_graph
@@ -199,28 +199,6 @@ def read_description(path: str | PathLike) -> Description:
     with safe_open(path, 'pt') as file:
         text = (file.metadata() or {}).get(KEY)
     return Description.from_json(text, path)
-
-
-def find_config(config: str | PathLike) -> Path:
-    """Find a config file, by its path or as one of the project's by its name.
-
-    Args:
-        config (str | PathLike): A path, or a name such as ``'fmanet_stage2'`` or
-            ``'baselines/bicubic'``.
-
-    Raises:
-        FileNotFoundError: If there is no such file and no such name.
-    """
-    path = Path(config)
-    if path.is_file():
-        return path
-    named = config_root() / path.parent / f'{path.name.removesuffix(".py")}.py'
-    if named.is_file() and named.resolve().is_relative_to(config_root()):
-        return named
-    raise FileNotFoundError(
-        f'there is no config {config}; check the path, or name one of '
-        + ', '.join(sorted(file.stem for file in config_root().glob('*_stage2*.py')))
-    )
 
 
 def find_device(device: str | torch.device | None) -> torch.device:

@@ -67,6 +67,8 @@ class ClipInfo:
             variable frame rate.
         colours (Colours): What the RGB values of the frames mean.
         deinterlace (str): See :class:`~fmanet_mm.video.options.ReadOptions`.
+        icc_profile (bytes, optional): ICC profile of the images of a folder, if it is
+            one of RGB.
     """
 
     path: Path
@@ -81,3 +83,4 @@ class ClipInfo:
     finest_rate: Fraction | None = None
     colours: Colours = Colours()
     deinterlace: str = 'auto'
+    icc_profile: bytes | None = None

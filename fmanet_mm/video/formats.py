@@ -14,7 +14,10 @@ VIDEO_FORMATS = {
 VIDEO_SUFFIXES = tuple(VIDEO_FORMATS)
 """Suffixes of the video files that can be written."""
 
-IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp', '.ppm')
+IMAGE_SUFFIXES = (
+    *('.png', '.jpg', '.jpeg', '.jpe', '.jfif', '.bmp', '.tif', '.tiff', '.webp'),
+    *('.ppm', '.pgm', '.pbm', '.pnm'),
+)
 """Suffixes of the images that are read from a folder."""
 
 DEEP_IMAGE_SUFFIXES = ('.png', '.tif', '.tiff')

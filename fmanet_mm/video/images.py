@@ -3,16 +3,33 @@
 import fnmatch
 import os
 import re
+import struct
 from pathlib import Path
 
 import cv2
 import numpy as np
 from PIL import Image, ImageFile
 
+from ..utils.clips import is_clutter
 from .formats import IMAGE_SUFFIXES
+from .image_files import (
+    convert_to_srgb,
+    count_pages,
+    decode_cielab,
+    decode_netpbm,
+    is_cielab,
+    is_srgb,
+    read_orientation,
+    read_profile,
+    turn_upright,
+    without_orientation,
+)
 from .limits import Limits
 
 _FORMATS = ('PNG', 'JPEG', 'BMP', 'TIFF', 'WEBP', 'PPM')
+_CHECKED_FORMATS = ('JPEG', 'MPO', 'TIFF')
+"""OpenCV silently pads truncated files of these formats."""
+_FLAGS = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
 _NO_LIMITS = Limits(None, None)
 
 
@@ -22,8 +39,8 @@ def list_images(folder: Path, pattern: str | None = None) -> list[Path]:
     Args:
         folder (Path): The folder.
         pattern (str, optional): Which file names to list, with ``*``, ``?`` and
-            ``[...]``; by default those with the suffix of an image. Hidden files are
-            never listed.
+            ``[...]``; by default those with the suffix of an image. Hidden files and
+            those of the system are never listed.
 
     Raises:
         FileNotFoundError: If there is no such folder, or no such image in it.
@@ -78,37 +95,95 @@ def open_image(
 
 
 def decode_image(
-    header: ImageFile.ImageFile, dtype: np.dtype | type | None = np.uint8
+    header: ImageFile.ImageFile,
+    dtype: np.dtype | type | None = np.uint8,
+    to_srgb: bool = False,
 ) -> np.ndarray:
-    """Decode an open image. Grey becomes RGB, alpha is dropped.
+    """Decode an open image, upright. Grey becomes RGB, alpha is dropped.
 
     Args:
         header (ImageFile): From :func:`open_image`.
         dtype (np.dtype | type, optional): uint8 or uint16, to which the values are
             scaled; None keeps that of the file.
+        to_srgb (bool): Whether to convert the colours of an ICC profile to sRGB.
 
     Returns:
         np.ndarray: (H, W, 3), RGB.
 
     Raises:
-        ValueError: If it is damaged, or not of 8 or 16 bits.
+        ValueError: If it is damaged, not of 8 or 16 bits, has several pages, or cannot
+            be converted.
     """
     path = header.filename
-    if header.format in ('JPEG', 'MPO', 'TIFF'):
-        # OpenCV silently pads truncated files of these formats.
-        try:
-            header.load()
-        except (OSError, SyntaxError, ValueError) as error:
-            raise _unreadable(path) from error
-    # OpenCV itself opens neither names that are not UTF-8 nor, on Windows, many others.
-    data = np.fromfile(path, np.uint8)
+    num_pages = count_pages(header)
+    if num_pages > 1:
+        raise ValueError(
+            f'{path} holds {num_pages} pictures; name it as an input of its own, which '
+            'is read as a clip, or split it into single images'
+        )
+    return decode_page(header, np.fromfile(path, np.uint8), 0, dtype, to_srgb)
+
+
+def decode_page(
+    header: ImageFile.ImageFile,
+    data: np.ndarray,
+    page: int,
+    dtype: np.dtype | type | None = np.uint8,
+    to_srgb: bool = False,
+) -> np.ndarray:
+    """Decode a picture of a file that may hold several; see :func:`decode_image`.
+
+    Args:
+        header (ImageFile): From :func:`open_image`.
+        data (np.ndarray): Content of the file.
+        page (int): Number of the picture.
+        dtype (np.dtype | type, optional): See :func:`decode_image`.
+        to_srgb (bool): See :func:`decode_image`.
+    """
+    path = header.filename
     try:
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
-    except cv2.error as error:  # Larger than OpenCV reads.
+        header.seek(page)
+        orientation = read_orientation(header, data)
+        if header.format in _CHECKED_FORMATS or page:
+            header.load()
+        image = _decode(header, data, page)
+    except (OSError, SyntaxError, EOFError, struct.error, cv2.error) as error:
         raise _unreadable(path) from error
     if image is None or image.dtype not in (np.uint8, np.uint16):
         raise _unreadable(path)
-    image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    if not is_cielab(header):  # Pillow has turned those.
+        image = turn_upright(image, orientation)
+    profile = read_profile(header)
+    if to_srgb and profile is not None and not is_srgb(profile):
+        try:
+            image = convert_to_srgb(image, profile)
+        except ValueError as error:
+            raise ValueError(f'{path} cannot be converted to sRGB: {error}') from error
+    return _scale(image, dtype)
+
+
+def _decode(
+    header: ImageFile.ImageFile, data: np.ndarray, page: int
+) -> np.ndarray | None:
+    """Decode a picture as it is stored; None if OpenCV cannot."""
+    if is_cielab(header):
+        return decode_cielab(header)
+    if header.format == 'WEBP' and getattr(header, 'n_frames', 1) > 1:
+        return np.asarray(header.convert('RGB'))
+    if header.format == 'PPM' and (image := decode_netpbm(data)) is not None:
+        return image
+    # OpenCV itself opens neither names that are not UTF-8 nor, on Windows, many others.
+    if header.format == 'TIFF':
+        data = without_orientation(data)
+    if page:
+        _, pages = cv2.imdecodemulti(data, _FLAGS, range=(page, page + 1))
+        image = pages[0] if pages else None
+    else:
+        image = cv2.imdecode(data, _FLAGS)
+    return None if image is None else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def _scale(image: np.ndarray, dtype: np.dtype | type | None) -> np.ndarray:
     if dtype == np.uint8 and image.dtype == np.uint16:
         return cv2.convertScaleAbs(image, alpha=255 / 65535)
     if dtype == np.uint16 and image.dtype == np.uint8:
@@ -124,7 +199,7 @@ def _unreadable(path: str | os.PathLike) -> ValueError:
 
 
 def _is_wanted(path: Path, pattern: str | None) -> bool:
-    if path.name.startswith('.') or not path.is_file():
+    if is_clutter(path.name) or not path.is_file():
         return False
     if pattern is None:
         return path.suffix.lower() in IMAGE_SUFFIXES

@@ -33,6 +33,8 @@ class ReadOptions:
             are marked as interlaced, each to one frame; ``'off'`` for leaving them.
         stop_at_damage (bool): End a video file at the first frame that cannot be
             decoded, instead of leaving such frames out.
+        to_srgb (bool): Convert images with an ICC profile to sRGB, instead of keeping
+            the profile.
 
     Attributes:
         start (Fraction | None): As given, but exact: 0.2 becomes 1/5.
@@ -52,6 +54,7 @@ class ReadOptions:
     keep_depth: bool = False
     deinterlace: str = 'auto'
     stop_at_damage: bool = False
+    to_srgb: bool = False
 
     def __post_init__(self) -> None:
         if self.deinterlace not in DEINTERLACE:

@@ -20,7 +20,8 @@ from .colour import Orientation, depth, read_colours, to_rgb
 from .container import declared_size, exact, open_container
 from .damage import DamageLog
 from .frames import TimedFrame
-from .images import decode_image, list_images, open_image, read_image
+from .image_files import read_profile
+from .images import decode_image, list_images, open_image
 from .interlace import deinterlace
 from .options import DEFAULT_FPS, READ_DEFAULTS, ReadOptions
 from .timestamps import fill_times
@@ -504,7 +505,11 @@ class ImageFolderReader(FrameReader):
         self._limits.check_duration(
             self.path, (self._first + self.num_frames) / self.fps
         )
-        first = read_image(self._images[0], None, self._limits)
+        self._to_srgb = options.to_srgb
+        with open_image(self._images[0], self._limits) as header:
+            first = decode_image(header, None, options.to_srgb)
+            self._profile = None if options.to_srgb else read_profile(header)
+        self._profile_reported = options.to_srgb
         self.height, self.width = first.shape[:2]
         self.dtype = first.dtype if options.keep_depth else np.dtype(np.uint8)
         self.info = ClipInfo(
@@ -515,6 +520,7 @@ class ImageFolderReader(FrameReader):
             start=options.start,
             end=options.end,
             stems=tuple(image.stem for image in self._images),
+            icc_profile=self._profile,
         )
 
     def _numbered(self) -> Iterator[tuple[int, TimedFrame]]:
@@ -530,7 +536,15 @@ class ImageFolderReader(FrameReader):
         with open_image(path, self._limits) as header:
             if header.has_transparency_data:
                 self._report_alpha()
-            return decode_image(header, self.dtype)
+            image = decode_image(header, self.dtype, self._to_srgb)
+            if not self._profile_reported and read_profile(header) != self._profile:
+                self._profile_reported = True
+                _LOGGER.warning(
+                    '%s has another colour profile than the images before it, whose '
+                    'profile is taken for all; --to-srgb converts each',
+                    path,
+                )
+            return image
 
 
 def _parse_duration(text: str) -> Fraction | None:
@@ -556,7 +570,8 @@ def open_frames(
     """Open a video file or a folder of images.
 
     Args:
-        path (str | PathLike): A local video file or a folder.
+        path (str | PathLike): A local video file, a file with several images such as
+            an animated WebP or a stack of TIFF pages, or a folder of images.
         options (ReadOptions): Which frames to read, and how.
 
     Returns:
@@ -567,9 +582,9 @@ def open_frames(
         ValueError: If the file is not a video, its first frame cannot be read, the
             limits are exceeded, or start and end leave nothing.
     """
-    if Path(path).is_dir():
+    if os.path.isdir(path):
         return ImageFolderReader(path, options)
-    if not Path(path).exists():
+    if not os.path.exists(path):
         raise FileNotFoundError(
             f'there is no video file or folder of images {path}; check the path'
         )
@@ -578,4 +593,8 @@ def open_frames(
             f'pattern = {options.pattern!r} selects images of a folder, but {path} is '
             'a file'
         )
+    from .animation import AnimationReader, is_animation  # which import this module
+
+    if is_animation(path):
+        return AnimationReader(path, options)
     return VideoFileReader(path, options)

@@ -1,28 +1,63 @@
 """The folder next to an output in which the output is built."""
 
+import errno
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
-from ..utils.files import publish
+from ..utils.files import publish, sync
+from ..utils.names import fit_name
+from ..utils.ownership import OwnerLock
 
 DRAFT = 'draft'
 """Name of a file in a work folder that is not complete yet."""
-_SETTINGS = 'job.json'
+
+SETTINGS = 'job.json'
+"""Name of the file with the settings of the run."""
+
+RECORD = 'run.json'
+"""Name of the file that proves that a folder is a work folder of this package."""
+
+LOCK = 'owner.json'
+"""Name of the file with the process that writes the output."""
+
+_PROGRAM = 'fmanet_mm'
 
 
 def work_folder_path(target: Path) -> Path:
     """Path of the folder that keeps an interrupted run's frames."""
-    return target.with_name(f'.{target.name}.partial')
+    return target.with_name(fit_name(f'.{target.name}.partial', target.parent))
+
+
+def kept_output(target: Path) -> Path | None:
+    """What an interrupted run of this package has kept of an output.
+
+    Args:
+        target (Path): The output.
+
+    Returns:
+        Path | None: The file that can be played, or else the work folder if it holds
+        frames; None if there is neither.
+    """
+    if target.is_symlink():
+        target = target.resolve()
+    folder = work_folder_path(target)
+    record = _read_record(folder)
+    if record is None:
+        return None
+    return _playable(record, target) or (folder if holds_work(folder) else None)
 
 
 def holds_work(folder: Path) -> bool:
-    """Whether a work folder holds more than its settings."""
+    """Whether a work folder holds more than its records."""
     files = (path for path in folder.rglob('*') if path.is_file())
-    return any(path.name not in (_SETTINGS, DRAFT) for path in files)
+    return any(path.name not in (SETTINGS, RECORD, LOCK, DRAFT) for path in files)
 
 
 class WorkFolder:
@@ -32,6 +67,10 @@ class WorkFolder:
     its run, so that an interrupted run, even one that SIGKILL or a power cut ended, can
     be resumed. Its other files are complete: they enter by :meth:`write` or
     :meth:`publish`.
+
+    Only what this package has made is ever replaced or removed. A folder belongs to it
+    if it holds ``run.json``, which names the copy for players, too. While a run writes
+    to the folder, ``owner.json`` keeps others away.
 
     Args:
         target (Path): The output.
@@ -47,11 +86,19 @@ class WorkFolder:
     def __init__(
         self, target: Path, keep: bool, settings: Mapping[str, Any] | None = None
     ) -> None:
-        self.path = work_folder_path(
-            target if keep else target.with_name(f'{target.name}.{os.getpid()}')
-        )
         self.keep = keep
+        self.path = work_folder_path(target)
+        if not keep:
+            self.path = self.path.with_name(f'.{secrets.token_hex(8)}.partial')
+        self._target = target
+        self._lock = OwnerLock(self.path / LOCK, target)
         self._settings = json.loads(json.dumps(settings or {}, default=str))
+
+    def check(self, resume: bool, count_frames: Callable[[], int]) -> None:
+        """Raise what :meth:`open` would raise now, except for other settings."""
+        if self.keep and self._is_own():
+            self._lock.check()
+            self._count_frames(resume, count_frames)
 
     def open(self, resume: bool, count_frames: Callable[[], int]) -> None:
         """Create the folder, or resume with the one that exists.
@@ -61,24 +108,24 @@ class WorkFolder:
             count_frames (Callable[[], int]): Returns how many frames the folder holds.
 
         Raises:
-            ValueError: If it holds frames and ``resume`` is False, or they were made
-                with other settings.
+            InUseError: If another run writes the same output.
+            ValueError: If the folder holds frames and ``resume`` is False, or they were
+                made with other settings; or if it is not of this package.
             OSError: If it cannot be written.
         """
-        kept = self._read_settings() if self.keep else None
-        num_frames = 0 if kept is None else count_frames()
-        if num_frames == 0:
-            self.discard()
-            self.path.mkdir(parents=True)
-            self.write(_SETTINGS, json.dumps(self._settings, indent=2).encode())
-        elif not resume:
-            raise ValueError(
-                f'{self.path} holds {num_frames} frames of an interrupted run; resume '
-                'it (--resume, or Resume(enabled=True)), or remove the folder to start '
-                'over'
-            )
-        else:
-            self._check_settings(kept)
+        _make_folder(self._target.parent)
+        if not self.keep:
+            self.path.mkdir()
+            return
+        self._claim()
+        try:
+            if self._count_frames(resume, count_frames):
+                self._check_settings(self._read_settings())
+            else:
+                self._begin()
+        except BaseException:
+            self._lock.release()
+            raise
 
     def write(self, name: str, data: bytes) -> None:
         """Write a file that is complete whenever it exists."""
@@ -90,22 +137,114 @@ class WorkFolder:
         """Rename a complete file to its name in the folder."""
         publish(draft, self.path / name, durable=self.keep)
 
+    def publish_playable(self, draft: Path) -> Path:
+        """Rename a complete file to a name next to the output, for players.
+
+        It replaces the one before. A name that is taken by another file is left alone:
+        the copy then gets a number.
+
+        Returns:
+            Path: Its name.
+        """
+        record = _read_record(self.path) or self._new_record()
+        place = _playable(record, self._target) or self._reserve_playable(record)
+        publish(draft, place)
+        self._note_playable(record, place)
+        return place
+
     def deliver(self, result: Path, target: Path) -> None:
         """Rename the result to the output, then remove the folder."""
-        if target.is_dir():
+        if result.is_dir() and target.is_dir():
             target.rmdir()  # Windows replaces no folder, not even an empty one.
         publish(result, target, durable=True)
         self.discard()
 
     def discard(self) -> None:
-        """Delete the folder, settings first, so that no partial one is resumed."""
-        (self.path / _SETTINGS).unlink(missing_ok=True)
-        shutil.rmtree(self.path, ignore_errors=True)
+        """Remove the folder, and the copy for players."""
+        if self.keep:
+            record = _read_record(self.path)
+            if record is None:
+                return
+            playable = _playable(record, self._target)
+            if playable is not None:
+                playable.unlink(missing_ok=True)
+        # Under its name it must never be incomplete.
+        doomed = self.path.with_name(f'.{secrets.token_hex(8)}.partial')
+        try:
+            os.rename(self.path, doomed)
+        except OSError:
+            doomed = self.path  # On Windows, if a file in it is open.
+        shutil.rmtree(doomed, ignore_errors=True)
+
+    def release(self) -> None:
+        """Leave the folder to other runs."""
+        if self.keep:
+            self._lock.release()
+
+    def _is_own(self) -> bool:
+        """Whether the folder exists.
+
+        Raises:
+            ValueError: If it is not of this package.
+        """
+        if not os.path.lexists(self.path):
+            return False
+        if _read_record(self.path) is None:
+            raise ValueError(
+                f'{self.path} is not a work folder of this program, and is in the way '
+                f'of one for {self._target}; rename or remove it, or choose another '
+                'output'
+            )
+        return True
+
+    def _claim(self) -> None:
+        """Create the folder with the lock, or take its lock."""
+        while True:
+            if not self._is_own():
+                self._create()
+            try:
+                self._lock.acquire()
+                return
+            except FileNotFoundError:
+                continue  # The run that held it has just removed the folder.
+
+    def _create(self) -> None:
+        """Create the folder with its record, unless another run is faster."""
+        draft = self.path.with_name(f'.{secrets.token_hex(8)}.partial')
+        draft.mkdir()
+        try:
+            record = draft / RECORD
+            record.write_text(json.dumps(self._new_record()))
+            sync(record)
+            os.rename(draft, self.path)
+        except OSError:
+            if not self._is_own():
+                raise
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+
+    def _begin(self) -> None:
+        """Empty the folder, and write the settings of this run."""
+        for path in self.path.iterdir():
+            if path.name not in (LOCK, RECORD):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        self.write(SETTINGS, json.dumps(self._settings, indent=2).encode())
+
+    def _count_frames(self, resume: bool, count_frames: Callable[[], int]) -> int:
+        """Return the number of frames to resume with, 0 to start over."""
+        num_frames = 0 if self._read_settings() is None else count_frames()
+        if num_frames and not resume:
+            raise ValueError(
+                f'{self.path} holds {num_frames} frames of an interrupted run; resume '
+                'it (--resume, or Resume(enabled=True)), or remove the folder to start '
+                'over'
+            )
+        return num_frames
 
     def _read_settings(self) -> dict[str, Any] | None:
         try:
-            return json.loads((self.path / _SETTINGS).read_bytes())
-        except FileNotFoundError:
+            return json.loads((self.path / SETTINGS).read_bytes())
+        except (FileNotFoundError, ValueError):
             return None
 
     def _check_settings(self, kept: dict[str, Any]) -> None:
@@ -119,3 +258,60 @@ class WorkFolder:
                 f'cannot resume {self.path}: {", ".join(changes)}; use the same '
                 'settings as before, or remove the folder to start over'
             )
+
+    def _new_record(self) -> dict[str, Any]:
+        return dict(program=_PROGRAM, run=secrets.token_hex(8), playable=None)
+
+    def _reserve_playable(self, record: dict[str, Any]) -> Path:
+        """Create an empty file under a free name."""
+        stem, suffix = self._target.stem, self._target.suffix
+        for number in count(1):
+            ending = f'.partial{f"-{number}" if number > 1 else ""}{suffix}'
+            reserve = len(os.fsencode(ending))
+            place = self._target.with_name(
+                fit_name(stem, self._target.parent, reserve) + ending
+            )
+            with suppress(FileExistsError):
+                place.open('xb').close()
+                self._note_playable(record, place)
+                return place
+
+    def _note_playable(self, record: dict[str, Any], place: Path) -> None:
+        record['playable'] = _identify(place)
+        self.write(RECORD, json.dumps(record).encode())
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise NotADirectoryError(
+            errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)
+        ) from error
+
+
+def _read_record(folder: Path) -> dict[str, Any] | None:
+    """Return the record of a work folder; None if it is not one."""
+    try:
+        record = (
+            None if folder.is_symlink() else json.loads((folder / RECORD).read_bytes())
+        )
+    except (OSError, ValueError):
+        return None
+    is_own = isinstance(record, dict) and record.get('program') == _PROGRAM
+    return record if is_own else None
+
+
+def _playable(record: dict[str, Any], target: Path) -> Path | None:
+    """The recorded copy for players, if it is still the file that was written."""
+    noted = record.get('playable')
+    try:
+        place = target.with_name(noted['name'])
+        return place if _identify(place) == noted else None
+    except (KeyError, OSError, TypeError, ValueError):
+        return None
+
+
+def _identify(path: Path) -> dict[str, Any]:
+    status = os.lstat(path)
+    return dict(name=path.name, num_bytes=status.st_size, time=status.st_mtime_ns)

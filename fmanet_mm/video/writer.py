@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from ..utils.files import publish
+from ..utils.names import check_name, same_place
 from .clip_info import ClipInfo, Colours
 from .colour import from_rgb
 from .encoding import (
@@ -29,6 +29,7 @@ from .encoding import (
 )
 from .formats import DEEP_IMAGE_SUFFIXES, NUMBERED, find_format
 from .frames import check_image
+from .image_files import embed_profile, is_srgb
 from .options import DEFAULT_FPS, NO_RESUME, WRITE_DEFAULTS, Resume, WriteOptions
 from .segments import NUM_FRAMES, Segments
 from .stream_copy import CopiedStreams, MuxError, TimeSpan
@@ -73,8 +74,13 @@ class FrameWriter:
         self.num_frames = 0
         self._last_duration = None
         self._target = self.path.resolve()
-        if source is not None and source.path.resolve() == self._target:
+        check_name(self._target)
+        if source is not None and same_place(source.path, self._target):
             raise ValueError(f'{path} is the input; choose another name for the output')
+        if self._target.exists() and not (
+            self._target.is_file() or self._target.is_dir()
+        ):
+            raise ValueError(f'{path} is a device, not a file; choose another name')
         self._size = None
         self._resume = resume
         self._folder = WorkFolder(
@@ -82,6 +88,16 @@ class FrameWriter:
             resume.keep_partial,
             {**_source_settings(source), **settings, **resume.settings},
         )
+
+    def check_free(self) -> None:
+        """Raise what the beginning of the block would raise now.
+
+        Raises:
+            InUseError: If another run writes the same output.
+            ValueError: If there are frames of an earlier run that is not resumed, or a
+                file is in the way.
+        """
+        self._folder.check(self._resume.enabled, self._adopt)
 
     def write(self, image: np.ndarray, time: Fraction | None = None) -> None:
         """Add a frame.
@@ -111,15 +127,25 @@ class FrameWriter:
             self._folder.open(self._resume.enabled, self._adopt)
         except OSError as error:
             raise self._explain(error) from error
-        self.num_frames = self._adopt()
-        if self.num_frames:
-            self._continue()
+        try:
+            self.num_frames = self._adopt()
+            if self.num_frames:
+                self._continue()
+        except BaseException:
+            self._folder.release()
+            raise
         return self
 
     def __exit__(self, exc_type: type | None, *exc_info) -> None:
-        if exc_type is not None:
-            self._interrupt()
-            return
+        try:
+            if exc_type is not None:
+                self._interrupt()
+            else:
+                self._finish_or_interrupt()
+        finally:
+            self._folder.release()
+
+    def _finish_or_interrupt(self) -> None:
         try:
             self._finish()
         except BaseException:
@@ -189,7 +215,8 @@ class VideoFileWriter(FrameWriter):
         source (ClipInfo, optional): The clip that the frames come from.
         options (WriteOptions): How to encode.
         resume (Resume): See :class:`FrameWriter`. The frames that are kept can also be
-            played, as the file ``<stem>.partial<suffix>``.
+            played, as the file ``<stem>.partial<suffix>``, which gets a number if
+            there is another file of that name.
         fps (Fraction | float, optional): Frames per second, the mean of a variable
             rate; by default those of the source, or 25.
 
@@ -230,9 +257,17 @@ class VideoFileWriter(FrameWriter):
             pyav=av.__version__,
         )
         super().__init__(path, source, resume, settings)
-        self._playable = self._target.with_name(
-            f'{self._target.stem}.partial{self._target.suffix}'
-        )
+        if (
+            source is not None
+            and source.icc_profile
+            and not is_srgb(source.icc_profile)
+        ):
+            _LOGGER.warning(
+                '%s has no place for the colour profile of %s; --to-srgb converts the '
+                'images',
+                path,
+                source.path,
+            )
         self._segments = Segments(
             self._folder, NUM_FRAMES if self._folder.keep else None
         )
@@ -451,20 +486,15 @@ class VideoFileWriter(FrameWriter):
         try:
             self._segments.close()
             if self._segments.num_frames:
-                publish(self._join(is_partial=True), self._playable)
+                joined = self._join(is_partial=True)
                 _LOGGER.warning(
                     'the frames of %s written so far can be played as %s',
                     self.path,
-                    self._playable,
+                    self._folder.publish_playable(joined),
                 )
         except (OSError, ValueError) as error:
             _LOGGER.warning('the last frames of %s are lost: %s', self.path, error)
         return self._segments.num_frames
-
-    def _finish(self) -> None:
-        super()._finish()
-        if self._folder.keep:
-            self._playable.unlink(missing_ok=True)
 
     def _discard(self) -> None:
         self._segments.abandon()
@@ -501,6 +531,7 @@ class ImageFolderWriter(FrameWriter):
                 f'the folder {path} is not empty; empty it or choose another, so that '
                 'the frames of two clips are not mixed'
             )
+        self._profile = source.icc_profile if source else None
         self._images = self._folder.path / 'images'
         self._filenames = iter(options.filenames or map(NUMBERED.format, count()))
 
@@ -522,12 +553,27 @@ class ImageFolderWriter(FrameWriter):
             )
         if image.dtype == np.uint16 and suffix.lower() not in DEEP_IMAGE_SUFFIXES:
             image = cv2.convertScaleAbs(image, alpha=255 / 65535)
-        _, data = cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        _, encoded = cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        data = self._with_profile(encoded.tobytes(), suffix)
         try:
             self._images.mkdir(exist_ok=True)
-            self._folder.write(f'images/{name}', data.tobytes())
+            self._folder.write(f'images/{name}', data)
         except OSError as error:
             raise self._explain(error) from error
+
+    def _with_profile(self, data: bytes, suffix: str) -> bytes:
+        if self._profile is None:
+            return data
+        with_profile = embed_profile(data, suffix, self._profile)
+        if with_profile is None:
+            self._profile = None
+            _LOGGER.warning(
+                'the images in %s have no colour profile, which is only kept in PNG '
+                'and JPEG; --to-srgb converts them',
+                self.path,
+            )
+            return data
+        return with_profile
 
     def _complete(self) -> Path:
         return self._images
@@ -547,7 +593,8 @@ def open_writer(
 
     Args:
         path (str | PathLike): A file name with the suffix of a video container, or a
-            folder, which has no suffix unless it exists.
+            folder, which has no suffix unless it exists or ends in a slash. A link is
+            followed.
         source (ClipInfo, optional): The clip that the frames come from, ``info`` of its
             reader. From a video file, audio, subtitles and tags are copied.
         options (WriteOptions): How to encode, or how to name the images.
@@ -566,8 +613,9 @@ def open_writer(
             do not fit, the folder is not empty, or the output is the source; when the
             block begins, if there is an earlier run that is not resumed.
     """
+    is_folder = os.fspath(path).endswith((os.sep, '/'))
     path = Path(path)
-    if path.is_dir() or not path.suffix:
+    if is_folder or os.path.isdir(path) or not path.suffix:
         return ImageFolderWriter(path, source, options, resume)
     return VideoFileWriter(path, source, options, resume, fps)
 

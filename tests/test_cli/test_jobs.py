@@ -13,6 +13,11 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+def mark(folder):
+    """Let a folder belong to a run."""
+    (folder / 'run.json').write_text('{"program": "fmanet_mm"}')
+
+
 @pytest.mark.parametrize(
     ('src', 'dst'),
     [
@@ -24,6 +29,9 @@ def folder(tmp_path, monkeypatch):
         ('frames', 'frames_restored'),
         ('frames/', 'frames_restored'),
         ('take.2', 'take_2_restored'),
+        ('clip.m4v', 'clip_restored.mp4'),
+        ('clip.3GP', 'clip_restored.mov'),
+        ('clip.wmv', 'clip_restored.mkv'),
     ],
 )
 def test_output_is_next_to_the_input(folder, src, dst):
@@ -45,7 +53,12 @@ def test_out_is_the_folder_of_several_outputs(folder):
     inputs = [Path('a/one.mp4'), Path('b/two.avi'), Path('frames')]
     places = [job.dst for job in plan_jobs(inputs, 'new')]
     assert places == [Path('new/one.mp4'), Path('new/two.avi'), Path('new/frames')]
-    assert plan_jobs(inputs[:1], 'new/')[0].dst == Path('new/one.mp4')
+
+
+def test_out_with_a_slash_is_a_folder_of_images(folder):
+    (job,) = plan_jobs([Path('clip.mp4')], 'new.v1/')
+    assert job.dst == Path('new.v1')
+    assert job.target == 'new.v1/'
 
 
 def test_pages_are_next_to_the_output_or_where_asked(folder):
@@ -78,14 +91,15 @@ def test_a_job_is_done_when_its_output_exists_and_nothing_is_kept(folder):
     assert job.is_done()
     folder = Path('.clip_restored.mp4.partial')
     folder.mkdir()
-    for name in ('job.json', 'draft'):
+    for name in ('job.json', 'draft', '00000000-00000050.segment'):
         (folder / name).touch()
-    assert job.is_done()
-    (folder / '00000000-00000050.segment').touch()
+    Path('clip_restored.partial.mp4').touch()
+    assert job.is_done()  # neither the folder nor the file was made by a run
+    mark(folder)
     assert not job.is_done()
     assert job.kept() == Path('.clip_restored.mp4.partial')
-    Path('clip_restored.partial.mp4').touch()
-    assert job.kept() == Path('clip_restored.partial.mp4')
+    (folder / '00000000-00000050.segment').unlink()
+    assert job.is_done()
 
 
 def test_an_empty_folder_is_no_output(folder):
@@ -94,6 +108,7 @@ def test_an_empty_folder_is_no_output(folder):
     Path('out/00000000.png').touch()
     assert job.is_done()
     Path('.out.partial/images').mkdir(parents=True)
+    mark(Path('.out.partial'))
     assert job.is_done()
     Path('.out.partial/images/00000000.png').touch()
     assert not job.is_done()

@@ -320,7 +320,7 @@ def test_interrupted_it_leaves_a_file_that_can_be_played(
     assert len(read_clip(kept)) == 5
 
     assert restore(clip, '--out', tmp_path / 'whole.mp4') == 0
-    assert restore(clip, '--out', f'{out}/', '--resume') == 0
+    assert restore(clip, '--out', out / 'clip.mp4', '--resume') == 0
     assert os.listdir(out) == ['clip.mp4']
     assert times_of(out / 'clip.mp4') == times_of(tmp_path / 'whole.mp4')
     # Segments are compressed separately, so not every bit is the same.

@@ -1,0 +1,150 @@
+"""A lock file that names the process that holds it."""
+
+import json
+import os
+import secrets
+import socket
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+_CLOCK_TOLERANCE = 5.0
+"""Seconds by which a process's start may differ, since clocks are set."""
+
+_PATIENCE = 1.0
+"""Seconds to wait for a lock file that is being written."""
+
+
+class InUseError(ValueError):
+    """Another process holds a lock."""
+
+
+class OwnerLock:
+    """A file that only one process can hold, and that a dead process does not hold.
+
+    It names the process, its start, and the computer. On the same computer a lock of a
+    process that has ended is taken over. What runs elsewhere cannot be seen from here,
+    so a lock of another computer always counts.
+
+    Args:
+        path (Path): The lock file.
+        what (str | PathLike): What it is for, to name it in messages.
+    """
+
+    def __init__(self, path: Path, what: str | os.PathLike) -> None:
+        self.path = path
+        self._what = what
+        self._own = None
+
+    def acquire(self) -> None:
+        """Take the lock.
+
+        Raises:
+            InUseError: If another process holds it.
+            FileNotFoundError: If its folder is missing.
+        """
+        while True:
+            try:
+                self._create()
+                return
+            except FileExistsError:
+                self.check()
+                self._remove_stale()
+
+    def check(self) -> None:
+        """Raise an InUseError if another process holds the lock."""
+        owner = self._read()
+        if owner is None or not _may_run(owner):
+            return
+        where, remedy = '', 'wait for it or end it'
+        if owner['host'] != socket.gethostname():
+            where = f' on {owner["host"]}'
+            remedy = (
+                f'if it does not run any more, remove {self.path}, then start again'
+            )
+        raise InUseError(
+            f'{self._what} is being written by another run, process {owner["pid"]}'
+            f'{where}; {remedy}'
+        )
+
+    def release(self) -> None:
+        """Remove the lock, if this object holds it."""
+        if self._own is not None and self._read() == self._own:
+            self.path.unlink(missing_ok=True)
+        self._own = None
+
+    def _create(self) -> None:
+        descriptor = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+        try:
+            self._own = _this_process()
+            os.write(descriptor, json.dumps(self._own).encode())
+        finally:
+            os.close(descriptor)
+
+    def _read(self) -> dict[str, Any] | None:
+        """Return the owner; None if there is no lock, or a damaged one."""
+        until = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                return _parse_owner(self.path.read_bytes())
+            except FileNotFoundError:
+                return None
+            except ValueError:
+                if time.monotonic() > until:
+                    return None
+                time.sleep(0.05)
+
+    def _remove_stale(self) -> None:
+        """Remove the lock of a dead process, unless another process was faster."""
+        stale = self._read()
+        place = self.path.with_name(f'{self.path.name}.{secrets.token_hex(4)}')
+        with suppress(FileNotFoundError):
+            os.rename(self.path, place)
+            found = OwnerLock(place, self._what)._read()
+            if found != stale:
+                os.rename(place, self.path)
+                return
+            place.unlink()
+
+
+def _this_process() -> dict[str, Any]:
+    return dict(
+        pid=os.getpid(),
+        host=socket.gethostname(),
+        started=_start_of(os.getpid()),
+        key=secrets.token_hex(8),
+    )
+
+
+def _parse_owner(data: bytes) -> dict[str, Any]:
+    owner = json.loads(data)
+    if not isinstance(owner, dict) or not isinstance(owner.get('pid'), int):
+        raise ValueError('no owner')
+    return dict(dict(host=None, started=None), **owner)
+
+
+def _may_run(owner: dict[str, Any]) -> bool:
+    if owner['host'] != socket.gethostname():
+        return True
+    started = _start_of(owner['pid'])
+    if started is None or not isinstance(owner['started'], int | float):
+        return started is not None
+    # Not true of processes whose start may not be seen, which is NaN.
+    is_another = abs(started - owner['started']) > _CLOCK_TOLERANCE
+    return not is_another
+
+
+def _start_of(pid: int) -> float | None:
+    """When a process began, in seconds since the epoch; None if it does not run."""
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return None
+        return process.create_time()
+    except psutil.AccessDenied:
+        return float('nan')
+    except (psutil.Error, ValueError, OverflowError):
+        return None
