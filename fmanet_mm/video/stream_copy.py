@@ -164,6 +164,8 @@ class CopiedStreams:
                 if name in _STREAM_TAGS
             )
             self._targets[index] = target
+        for cover in self._plan.attached.values():
+            container.add_attachment(*cover)
         video.metadata.update(
             (name, value)
             for name, value in self._video.metadata.items()
@@ -309,6 +311,7 @@ class _Conversion(_Target):
         self._span = span
         self._pads = container.format.name == 'avi'
         self._graph = None
+        self._next = None
 
     def feed(self, packet: av.Packet) -> Iterator[av.Packet]:
         try:
@@ -331,12 +334,14 @@ class _Conversion(_Target):
 
     def _filter(self, frame: av.AudioFrame, unit: Fraction) -> Iterator[av.Packet]:
         rate = frame.sample_rate
+        time = self._next or -self._span.zero
         if frame.pts is not None:
             time = frame.pts * exact(unit) - self._span.zero
-            end = self._span.end
-            if (end is not None and time >= end) or (self._span.is_cut and time < 0):
-                return
-            frame.pts, frame.time_base = round(time * rate), Fraction(1, rate)
+        self._next = time + Fraction(frame.samples, rate)
+        end = self._span.end
+        if (end is not None and time >= end) or (self._span.is_cut and time < 0):
+            return
+        frame.pts, frame.time_base = round(time * rate), Fraction(1, rate)
         if self._graph is None:
             self._graph = _pad_pauses(frame, self._encoder, self._pads)
         self._graph.push(frame)

@@ -3,20 +3,26 @@
 import io
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from typing import NamedTuple
 
 import av
 from av.stream import Disposition
 
 from .clock import ContinuousClock
+from .container import exact
 
 _NUM_PACKETS = 8
 """Packets of each stream that are tried."""
 _MAX_READ = 3000
 """Most packets that are read to find them; some streams begin late."""
-_COVER_FORMATS = ('mp4', 'mov', 'matroska')
-"""Containers that hold a cover picture as such."""
+_COVER_FORMATS = ('mp4', 'mov')
+"""Containers that hold a cover picture as a stream; Matroska attaches it."""
+_MIME_TYPES = {'mjpeg': 'image/jpeg', 'png': 'image/png'}
+"""Types of cover pictures by codec."""
+_COVER_NAMES = {'image/jpeg': 'cover.jpg', 'image/png': 'cover.png'}
+"""What Matroska calls them."""
 _TIMECODE_FORMATS = ('mp4', 'mov', 'matroska')
 """Containers in which a timecode is a tag of the video stream."""
 _FLOAT_PCM = ('pcm_f32le', 'pcm_f32be', 'pcm_f64le', 'pcm_f64be')
@@ -34,6 +40,14 @@ _IN_STEP = Fraction(2, 1000)
 _SHORT = ('u8', 'u8p', 's16', 's16p')
 
 
+class Attachment(NamedTuple):
+    """A file inside a video file."""
+
+    name: str
+    mime_type: str
+    data: bytes
+
+
 @dataclass(frozen=True)
 class StreamPlan:
     """What becomes of the streams of a file.
@@ -42,6 +56,7 @@ class StreamPlan:
         copied (list[int]): Indices of streams that are copied packet by packet.
         converted (dict[int, str]): Encoder of audio streams that are converted.
         as_tag (list[int]): Indices of timecode tracks, kept as a tag of the video.
+        attached (dict[int, Attachment]): Cover pictures that become attached files.
         left_out (list[int]): Indices of the others.
         starts (dict[int, Fraction]): When streams begin, in seconds.
     """
@@ -49,6 +64,7 @@ class StreamPlan:
     copied: list[int] = field(default_factory=list)
     converted: dict[int, str] = field(default_factory=dict)
     as_tag: list[int] = field(default_factory=list)
+    attached: dict[int, Attachment] = field(default_factory=dict)
     left_out: list[int] = field(default_factory=list)
     starts: dict[int, Fraction] = field(default_factory=dict)
 
@@ -64,12 +80,11 @@ class StreamPlan:
 
     def drop(self, index: int) -> 'StreamPlan':
         """Leave a stream out that turned out not to fit."""
-        return StreamPlan(
-            [i for i in self.copied if i != index],
-            {i: name for i, name in self.converted.items() if i != index},
-            self.as_tag,
-            [*self.left_out, index],
-            self.starts,
+        return replace(
+            self,
+            copied=[i for i in self.copied if i != index],
+            converted={i: name for i, name in self.converted.items() if i != index},
+            left_out=[*self.left_out, index],
         )
 
 
@@ -95,11 +110,13 @@ def plan_streams(
     samples = _read_samples(container, others)
     plan = StreamPlan()
     for stream in others:
-        start = _start_of(stream, samples[stream.index], format)
-        if start is not None:
+        start = _start_of(stream, samples[stream.index])
+        if start is not None and stream.type in ('audio', 'subtitle'):
             plan.starts[stream.index] = start
         if _is_kept_timecode(stream, format, is_cut):
             plan.as_tag.append(stream.index)
+        elif cover := _as_attachment(stream, samples[stream.index], format):
+            plan.attached[stream.index] = cover
         elif _fits(stream, samples[stream.index], format):
             plan.copied.append(stream.index)
         elif encoder := _find_lossless(stream, samples[stream.index], format):
@@ -160,23 +177,12 @@ def _read_samples(
     return samples
 
 
-def _start_of(
-    stream: av.stream.Stream, packets: list[av.Packet], format: str
-) -> Fraction | None:
-    """When a stream begins.
-
-    MP4 hides the priming of audio, and AVI can do without it, so there it is when the
-    audio is heard.
-    """
-    if format in ('mp4', 'mov', 'avi') and stream.start_time is not None:
-        return stream.start_time * Fraction(stream.time_base)
-    if stream.type not in ('audio', 'subtitle') or not packets:
-        return None
-    return min((_time(p) for p in packets if p.pts is not None), default=None)
-
-
-def _time(packet: av.Packet) -> Fraction:
-    return packet.pts * Fraction(packet.time_base)
+def _start_of(stream: av.stream.Stream, packets: list[av.Packet]) -> Fraction | None:
+    """When a stream begins to be heard or seen, without the priming of its decoder."""
+    if stream.start_time is not None:
+        return stream.start_time * exact(stream.time_base)
+    times = [p.pts * exact(p.time_base) for p in packets if p.pts is not None]
+    return min(times, default=None)
 
 
 def _is_kept_timecode(stream: av.stream.Stream, format: str, is_cut: bool) -> bool:
@@ -186,6 +192,23 @@ def _is_kept_timecode(stream: av.stream.Stream, format: str, is_cut: bool) -> bo
         and format in _TIMECODE_FORMATS
         and not is_cut
     )
+
+
+def _as_attachment(
+    stream: av.stream.Stream, packets: list[av.Packet], format: str
+) -> Attachment | None:
+    """A cover picture for Matroska; None if it is something else.
+
+    PyAV can attach files from version 16 on.
+    """
+    mime_type = _MIME_TYPES.get(_codec_name(stream))
+    can_attach = hasattr(av.container.OutputContainer, 'add_attachment')
+    if not (is_cover(stream) and format == 'matroska' and packets and mime_type):
+        return None
+    if not can_attach:
+        return None
+    name = stream.metadata.get('filename', _COVER_NAMES[mime_type])
+    return Attachment(name, mime_type, bytes(packets[0]))
 
 
 def _fits(stream: av.stream.Stream, packets: list[av.Packet], format: str) -> bool:
