@@ -8,6 +8,7 @@ from .protocol import ClipRestorer, WindowNetwork
 from .streaming import StreamingRestorer
 from .video_restorer import (
     EndedEarlyError,
+    NotFiniteError,
     RestoredVideo,
     RestoreOptions,
     VideoRestorer,
@@ -18,6 +19,7 @@ __all__ = [
     'ClipRestorer',
     'EndedEarlyError',
     'Limits',
+    'NotFiniteError',
     'ReadOptions',
     'RestoreOptions',
     'RestoredVideo',

@@ -147,16 +147,17 @@ class SequenceRestorer:
             check_min_size(clip[0], self.min_size, self.network)
             height, width = (self.scale * n for n in clip[0].shape[-2:])
             padded = pad_to_multiple(torch.stack(clip).unsqueeze(0), self.multiple)
-            with torch.autocast(
-                self.device.type,
-                self._autocast_dtype,
-                enabled=self._autocast_dtype is not None,
-            ):
-                restored = self.network(padded)
+            restored = self._compute(padded, self._autocast_dtype)
+            if self._autocast_dtype is not None and not restored.isfinite().all():
+                restored = self._compute(padded, None)
             yield from restored[0, ..., :height, :width]
 
     def peak_bytes(self, height: int, width: int) -> None:
         """Not known, for it depends on the clip's length."""
+
+    def _compute(self, clip: Tensor, dtype: torch.dtype | None) -> Tensor:
+        with torch.autocast(self.device.type, dtype, enabled=dtype is not None):
+            return self.network(clip)
 
 
 def check_min_size(frame: Tensor, min_size: int, network: object) -> None:

@@ -9,11 +9,11 @@ from mmengine.config import Config
 from mmengine.registry import MODELS
 from mmengine.utils import import_modules_from_strings
 from safetensors import safe_open
-from torch import Tensor, nn
+from torch import nn
 
 from .. import models  # noqa: F401, registers the networks
 from ..compat import explained_imports, prepare_openmmlab
-from ..utils.checkpoint import load_state_dict_file
+from ..utils.checkpoint import load_checkpoint_file, select_weights
 from ..utils.paths import find_config
 from .adapters import RESTORERS
 from .description import KEY, Description, without_training
@@ -123,7 +123,7 @@ def load_network(
     config = load_config(config)
     if not checkpoint:
         return _load_without_weights(config)
-    weights = load_state_dict_file(checkpoint)
+    content = load_checkpoint_file(checkpoint)
     if config is None:
         config = read_description(checkpoint).config
     try:
@@ -131,7 +131,8 @@ def load_network(
         with torch.device('meta'):
             network = build_network(config)
         if GENERATOR in config.model:
-            weights = _of_generator(weights)
+            content = _of_generator(content)
+        weights = select_weights(content, network.state_dict(), checkpoint)
         network.load_state_dict(weights, assign=True)
         if any(buffer.is_meta for buffer in network.buffers()):
             # Some buffers are in no checkpoint; their values come from the constructor.
@@ -243,12 +244,12 @@ def _load_without_weights(config: Config | None) -> nn.Module:
     return network.eval()
 
 
-def _of_generator(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+def _of_generator(content: dict[str, Any]) -> dict[str, Any]:
     """The generator's part of a checkpoint of one of MMagic's models."""
     prefix = f'{GENERATOR}.'
     own = {
         name.removeprefix(prefix): weight
-        for name, weight in weights.items()
+        for name, weight in content.get('state_dict', content).items()
         if name.startswith(prefix)
     }
-    return own or weights
+    return own or content

@@ -3,12 +3,12 @@
 import copy
 from collections.abc import Sequence
 
-import psutil
 import torch
 
 from ..ops import WHOLE_FRAMES, Strips
 from ..ops.live_bytes import LiveBytes
 from ..ops.strips import Strip
+from ..utils.host_memory import free_host_bytes
 from .protocol import WindowNetwork
 
 USABLE_PART = 0.8
@@ -101,14 +101,17 @@ def choose_strips(
 
 
 def free_bytes(device: torch.device) -> int:
-    """Free memory of a device that tensors may take, in bytes."""
+    """Free memory of a device that tensors may take, in bytes.
+
+    What other processes hold, and limits of containers and of ``ulimit``, count.
+    """
     if device.type == 'cuda':
         free = torch.cuda.mem_get_info(device)[0]
         cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(
             device
         )
         return int(USABLE_PART * (free + cached))
-    return int(USABLE_PART * psutil.virtual_memory().available)
+    return int(USABLE_PART * free_host_bytes())
 
 
 def is_out_of_memory(error: BaseException) -> bool:

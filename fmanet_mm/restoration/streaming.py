@@ -21,7 +21,8 @@ class StreamingRestorer:
 
     Large frames are computed on horizontal strips, of the height that is fastest if the
     memory allows it; that changes no output beyond rounding. If memory runs out all the
-    same, the frame is computed again on strips half as high.
+    same, the frame is computed again on strips half as high. A frame that is not finite
+    in half precision is computed again in float32.
 
     Args:
         network (WindowNetwork): In evaluation mode.
@@ -62,6 +63,7 @@ class StreamingRestorer:
         self.device = device_of(network)
         self._memory_budget = memory_budget
         self._autocast_dtype = autocast_dtype
+        self._overflow_reported = False
         self._size = None
         self.strips = Strips()
 
@@ -83,9 +85,15 @@ class StreamingRestorer:
         Raises:
             ValueError: If a frame has another shape than (3, H, W) or than the first.
         """
-        encoded = map(self._encode, self._plan(check_frames(frames)))
-        for window in sliding_windows(encoded, self.network.num_frames):
-            yield self._compute(self.network.refine, tuple(window)).squeeze(0)
+        pairs = (
+            (frame, self._encode(frame)) for frame in self._plan(check_frames(frames))
+        )
+        for window in sliding_windows(pairs, self.network.num_frames):
+            inputs, encoded = zip(*window, strict=True)
+            restored = self._compute(self.network.refine, encoded)
+            if self._is_half and not restored.isfinite().all():
+                restored = self._restore_in_float32(inputs)
+            yield restored.squeeze(0)
 
     def peak_bytes(self, height: int, width: int) -> int:
         """See :meth:`ClipRestorer.peak_bytes`."""
@@ -115,6 +123,25 @@ class StreamingRestorer:
 
     def _encode(self, frame: Tensor) -> Any:
         return self._compute(self.network.encode, frame.unsqueeze(0))
+
+    @property
+    def _is_half(self) -> bool:
+        return self._autocast_dtype not in (None, torch.float32)
+
+    def _restore_in_float32(self, window: Iterable[Tensor]) -> Tensor:
+        """Restore the centre of a window whose numbers are too large for half."""
+        if not self._overflow_reported:
+            self._overflow_reported = True
+            print_log(
+                'some frames are not finite in half precision; they are computed again '
+                'in fp32'
+            )
+        dtype, self._autocast_dtype = self._autocast_dtype, None
+        try:
+            encoded = tuple(map(self._encode, window))
+            return self._compute(self.network.refine, encoded)
+        finally:
+            self._autocast_dtype = dtype
 
     def _compute(
         self, function: Callable[[Any, Strips], Any], argument: Tensor | Sequence

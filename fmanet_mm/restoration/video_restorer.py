@@ -50,6 +50,17 @@ class EndedEarlyError(ValueError):
         self.restored = restored
 
 
+class NotFiniteError(ValueError):
+    """A network gave values that are NaN or infinite."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f'{name} cannot be restored: the network gives values that are NaN or '
+            'infinite, in fp32 too; its weights are damaged or the training failed, so '
+            'use another checkpoint'
+        )
+
+
 class IntactFrames:
     """Frames up to the first that cannot be read, whose error is kept.
 
@@ -168,10 +179,11 @@ class VideoRestorer:
 
         Raises:
             ValueError: If ``scale`` is out of range; while iterating, if a frame is no
-                such array, or has another size than the first.
+                such array, has another size than the first, or cannot be restored to
+                finite values.
         """
         self.check_scale(scale)
-        return self._restore_frames(frames, scale)
+        return self._restore_frames(frames, scale, map('frame {}'.format, count()))
 
     def restore_video(
         self,
@@ -217,7 +229,7 @@ class VideoRestorer:
                 report(writer.num_frames, source.info.num_frames)
                 shots = frames.shots(options.detect_scenes)
                 for frame in self._restore_shots(
-                    shots, options.scale, writer.num_frames
+                    shots, options.scale, writer.num_frames, source.path
                 ):
                     writer.write(*frame)
                     report(writer.num_frames, source.info.num_frames)
@@ -248,7 +260,11 @@ class VideoRestorer:
         )
 
     def _restore_shots(
-        self, shots: Iterable[Iterable[TimedFrame]], scale: float | None, first: int
+        self,
+        shots: Iterable[Iterable[TimedFrame]],
+        scale: float | None,
+        first: int,
+        path: Path,
     ) -> Iterator[TimedFrame]:
         """Restore a video from its frame number ``first`` on.
 
@@ -261,22 +277,25 @@ class VideoRestorer:
         for shot in shots:
             numbered = zip(shot, numbers, strict=False)
             needed = dropwhile(lambda pair: pair[1] < begin, numbered)
-            # The second iterator pairs every output with its frame.
-            inputs, frames = tee(needed)
+            # The last iterator pairs every output with its frame.
+            inputs, named, frames = tee(needed, 3)
             images = (frame.image for frame, _ in inputs)
-            restored = self._restore_frames(images, scale)
+            names = (f'frame {number} of {path}' for _, number in named)
+            restored = self._restore_frames(images, scale, names)
             for image, (frame, number) in zip(restored, frames, strict=True):
                 if number >= first:
                     yield frame._replace(image=image)
 
     def _restore_frames(
-        self, images: Iterable[np.ndarray], scale: float | None
+        self, images: Iterable[np.ndarray], scale: float | None, names: Iterator[str]
     ) -> Iterator[np.ndarray]:
         images, originals = tee(_check_images(images))
         tensors = (to_tensor(image, self.restorer.device) for image in images)
-        for restored, original in zip(
-            self.restorer.restore(tensors), originals, strict=True
-        ):
+        outputs = self.restorer.restore(tensors)
+        for restored, original in zip(outputs, originals, strict=True):
+            name = next(names)
+            if not restored.isfinite().all():
+                raise NotFiniteError(name)
             if scale not in (None, self.scale):
                 size = (round(scale * n) for n in original.shape[:2])
                 restored = shrink(restored, *size)

@@ -1,6 +1,7 @@
 """The only reader of checkpoints: nothing in a file is executed."""
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterable, Iterator, Mapping
 from os import PathLike
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from .files import atomic_write
+
+_LOGGER = logging.getLogger('fmanet_mm')
+_USUAL_PREFIXES = ('', 'state_dict.')
 
 
 class _LogHistory:
@@ -85,19 +89,104 @@ def load_checkpoint_file(
 
 
 def load_state_dict_file(
-    path: str | PathLike, map_location: str | torch.device = 'cpu'
+    path: str | PathLike,
+    map_location: str | torch.device = 'cpu',
+    needed: Iterable[str] | None = None,
 ) -> dict[str, Tensor]:
     """Read the weights of a checkpoint; see :func:`load_checkpoint_file`.
 
     Args:
         path (str | PathLike): A checkpoint, a bare state dict, or a safetensors file.
         map_location (str | torch.device): Device to load to.
+        needed (Iterable[str], optional): Names of the model's weights; see
+            :func:`select_weights`. By default the names in the file stay as they are.
 
     Returns:
         dict[str, Tensor]: Its ``state_dict``.
     """
     checkpoint = load_checkpoint_file(path, map_location)
+    if needed is not None:
+        return select_weights(checkpoint, needed, path)
     return checkpoint.get('state_dict', checkpoint)
+
+
+def select_weights(
+    checkpoint: Mapping, needed: Iterable[str], path: str | PathLike
+) -> dict[str, Tensor]:
+    """Find the weights of a model in a checkpoint, whatever they are wrapped in.
+
+    Training programs put them into nested dicts (``params``, ``model.state_dict``) and
+    prepend the names of wrappers (``module.``, ``generator.``). Both are prefixes of
+    the weights' names. Of several complete sets, an average of the training
+    (``params_ema``, ``generator_ema``) is preferred. What is chosen is logged.
+
+    Args:
+        checkpoint (Mapping): Content of a file.
+        needed (Iterable[str]): Names of the model's weights.
+        path (str | PathLike): The file, to name it in the log.
+
+    Returns:
+        dict[str, Tensor]: The weights under the prefix that fits best, without it; all
+        weights of the checkpoint if nothing fits.
+    """
+    weights = dict(_flatten(checkpoint))
+    needed = list(needed)
+    prefixes = _find_prefixes(weights, needed)
+    if not prefixes:
+        usual = checkpoint.get('state_dict', checkpoint)
+        is_nested = any(isinstance(value, Mapping) for value in usual.values())
+        return weights if is_nested else usual
+    best = max(prefixes, key=lambda prefix: _rank(prefix, weights, needed))
+    others = tuple(prefix for prefix in prefixes if len(prefix) > len(best))
+    _log_choice(path, best, prefixes - {best})
+    return {
+        name.removeprefix(best): value
+        for name, value in weights.items()
+        if name.startswith(best) and not name.startswith(others)
+    }
+
+
+def _log_choice(path: str | PathLike, chosen: str, others: set[str]) -> None:
+    if chosen in _USUAL_PREFIXES and not others:
+        return
+    rest = ', '.join(repr(prefix.removesuffix('.')) for prefix in sorted(others))
+    _LOGGER.warning(
+        '%s: took the weights %s%s',
+        path,
+        f'under {chosen.removesuffix(".")!r}' if chosen else 'without a prefix',
+        f', not those under {rest}' if others else '',
+    )
+
+
+def _flatten(values: Mapping, prefix: str = '') -> Iterator[tuple[str, Tensor]]:
+    """Names and tensors of nested dicts."""
+    for name, value in values.items():
+        if isinstance(name, str) and isinstance(value, Tensor):
+            yield prefix + name, value
+        elif isinstance(name, str) and isinstance(value, Mapping):
+            yield from _flatten(value, f'{prefix}{name}.')
+
+
+def _find_prefixes(weights: Iterable[str], needed: list[str]) -> set[str]:
+    """What the names of weights begin with, before those that a model needs."""
+    ends = tuple(needed[:1])
+    found = {
+        name.removesuffix(end) for name in weights for end in ends if name.endswith(end)
+    }
+    return {prefix for prefix in found if not prefix or prefix.endswith('.')}
+
+
+def _rank(
+    prefix: str, weights: Mapping[str, Tensor], needed: list[str]
+) -> tuple[int, bool, bool, int]:
+    parts = prefix.split('.')
+    return (
+        sum(prefix + name in weights for name in needed),
+        any(part.endswith('ema') for part in parts),
+        # MMEngine keeps the weights that are not averaged under this name.
+        'ema_state_dict' not in parts,
+        -len(prefix),
+    )
 
 
 def _is_safetensors(path: str | PathLike) -> bool:

@@ -1,12 +1,13 @@
 from types import SimpleNamespace
 
+import psutil
 import pytest
 import torch
 from helpers import tiny_network
 
 from fmanet_mm.ops import WHOLE_FRAMES, Strips
 from fmanet_mm.ops.live_bytes import LiveBytes
-from fmanet_mm.restoration import StreamingRestorer, memory
+from fmanet_mm.restoration import StreamingRestorer
 from fmanet_mm.restoration.memory import (
     choose_strips,
     free_bytes,
@@ -80,7 +81,7 @@ def test_halving_ends():
 
 def test_free_memory_leaves_some_over(monkeypatch):
     monkeypatch.setattr(
-        memory.psutil, 'virtual_memory', lambda: SimpleNamespace(available=1000)
+        psutil, 'virtual_memory', lambda: SimpleNamespace(available=1000)
     )
     assert free_bytes(torch.device('cpu')) == 800
 

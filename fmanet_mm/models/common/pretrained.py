@@ -27,7 +27,9 @@ class StrictPretrainedInit(PretrainedInit):
     def __call__(self, module: nn.Module) -> None:
         """Load the weights into ``module``."""
         try:
-            state_dict = load_state_dict_file(self.checkpoint, self.map_location)
+            state_dict = load_state_dict_file(
+                self.checkpoint, self.map_location, self._needed(module)
+            )
         except FileNotFoundError as error:
             raise FileNotFoundError(
                 f'there is no checkpoint {self.checkpoint} to start from; train the '
@@ -48,3 +50,6 @@ class StrictPretrainedInit(PretrainedInit):
             ) from error
         if hasattr(module, '_params_init_info'):
             update_init_info(module, init_info=self._get_init_info())
+
+    def _needed(self, module: nn.Module) -> list[str]:
+        return [f'{self.prefix or ""}{name}' for name in module.state_dict()]
