@@ -28,8 +28,6 @@ SHARP, BLURRY = RESULTS / 'sharp', RESULTS / 'blurry'
 RESTORED = RESULTS / 'restored'
 PAGE = RESULTS / 'restored.html'
 PICTURE = RESULTS / 'picture.png'
-TUNED_PICTURE = RESULTS / 'comparison.png'
-TUNED_VIDEO = RESULTS / 'restored.mp4'
 
 SUB_FRAMES, STRIDE = 3, 2
 HELD_OUT = 0.2
@@ -189,18 +187,21 @@ def evaluate(args: argparse.Namespace) -> str:
 
 
 def plot_tuned(args: argparse.Namespace) -> str:
+    picture = RESULTS / f'{after(args)}.png'
     run(
         'tools/analysis_tools/draw_comparison.py',
-        *(trained_config(args), checkpoint(args, 2), TUNED_PICTURE),
+        *(trained_config(args), checkpoint(args, 2), picture),
     )
-    return f'Learned flow and degradation kernels below the frames: {TUNED_PICTURE}'
+    return f'Learned flow and degradation kernels below the frames: {picture}'
 
 
 def restore_tuned(args: argparse.Namespace) -> str:
     blurry = min((DATA / 'val_blur_bicubic/X4').iterdir())
+    video = RESULTS / f'{after(args)}.mp4'
+    video.unlink(missing_ok=True)  # The network may have been trained further since.
     network = ['--config', trained_config(args), '--checkpoint', checkpoint(args, 2)]
-    run('tools/restore_video.py', blurry, *network, '--out', TUNED_VIDEO, '--resume')
-    return f'The held-out clip, restored: {TUNED_VIDEO}'
+    run('tools/restore_video.py', blurry, *network, '--out', video, '--resume')
+    return f'The held-out clip, restored: {video}'
 
 
 Step = Callable[[argparse.Namespace], str]
@@ -237,7 +238,7 @@ def test(name: str, *network: str) -> None:
 
 def after(args: argparse.Namespace) -> str:
     """Name of the trained network."""
-    return 'from_scratch' if args.from_scratch else 'fine-tuned'
+    return 'from_scratch' if args.from_scratch else 'fine_tuned'
 
 
 def run_name(args: argparse.Namespace, stage: int) -> str:
