@@ -104,12 +104,13 @@ def _crop(
     images: dict[str, Tensor], truth: Tensor, part: tuple[slice, slice]
 ) -> dict[str, Tensor]:
     """Cut a part out of all images; PSNR there, where the title has one."""
+    rows, columns = part
     cut = {}
     for title, image in images.items():
         name, comma, _ = title.partition(',')
-        image = image[(..., *part)]
+        image = image[..., rows, columns]
         if comma:
-            name += f', {_psnr(image, truth[(..., *part)]):.2f} dB here'
+            name += f', {_psnr(image, truth[..., rows, columns]):.2f} dB here'
         cut[name] = image
     return cut
 
