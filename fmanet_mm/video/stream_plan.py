@@ -178,11 +178,19 @@ def _read_samples(
 
 
 def _start_of(stream: av.stream.Stream, packets: list[av.Packet]) -> Fraction | None:
-    """When a stream begins to be heard or seen, without the priming of its decoder."""
-    if stream.start_time is not None:
-        return stream.start_time * exact(stream.time_base)
+    """When a stream begins to be heard or seen, without the priming of its decoder.
+
+    MP4 leaves the priming out of a stream's start, Matroska does not.
+    """
     times = [p.pts * exact(p.time_base) for p in packets if p.pts is not None]
-    return min(times, default=None)
+    first = min(times, default=None)
+    if first is not None and stream.type == 'audio' and stream.sample_rate:
+        first += Fraction(stream.codec_context.delay, stream.sample_rate)
+    start = stream.start_time
+    if start is None:
+        return first
+    start = start * exact(stream.time_base)
+    return start if first is None else max(start, first)
 
 
 def _is_kept_timecode(stream: av.stream.Stream, format: str, is_cut: bool) -> bool:
