@@ -7,6 +7,7 @@ import torch
 from mmengine.config import Config
 
 from fmanet_mm.flow import generate_flow
+from fmanet_mm.utils.names import print_any_name
 
 ESTIMATORS = Path(__file__).parents[1] / 'configs/_base_/flow'
 
@@ -50,6 +51,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> None:
+    print_any_name()
     args = parse_args()
     config = Config.fromfile(args.config or ESTIMATORS / f'{args.method}.py')
     estimator = config.flow_estimator.to_dict()

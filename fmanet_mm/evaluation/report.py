@@ -137,7 +137,7 @@ class Report:
         for suffix, text in texts.items():
             path = Path(folder, f'{stem}{suffix}')
             with atomic_write(path) as draft:
-                draft.write_text(text, encoding='utf-8')
+                draft.write_text(text, encoding='utf-8', errors='backslashreplace')
             paths.append(path)
         return paths
 

@@ -1,10 +1,12 @@
 """Annotation files, which list the clips of a set."""
 
+import codecs
 import re
 from os import PathLike
 from pathlib import Path, PurePosixPath
 
 from .files import atomic_write
+from .names import printable
 
 _NUMBER = re.compile('[0-9]{1,9}')
 
@@ -14,7 +16,7 @@ def read_annotation(ann_file: str | PathLike) -> dict[str, int | None]:
 
     Args:
         ann_file (str | PathLike): File with a line ``<clip> <number of frames>``, or
-            just ``<clip>``, for each clip; UTF-8, with or without a byte order mark.
+            just ``<clip>``, for each clip; UTF-8, or UTF-16 with a byte order mark.
 
     Returns:
         dict[str, int | None]: Number of frames by clip, None where not given.
@@ -29,7 +31,9 @@ def read_annotation(ann_file: str | PathLike) -> dict[str, int | None]:
             f'there is no annotation file {ann_file}; check the path'
         )
     try:
-        text = Path(ann_file).read_text(encoding='utf-8-sig')
+        data = Path(ann_file).read_bytes()
+        is_utf_16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        text = data.decode('utf-16' if is_utf_16 else 'utf-8-sig')
     except UnicodeDecodeError as error:
         raise ValueError(f'{ann_file} is not UTF-8 text ({error})') from error
     clips = {}
@@ -57,7 +61,16 @@ def write_annotation(ann_file: str | PathLike, clips: dict[str, int]) -> None:
     Args:
         ann_file (str | PathLike): File to write, completely or not at all.
         clips (dict[str, int]): Number of frames by clip.
+
+    Raises:
+        ValueError: If the name of a clip is not UTF-8.
     """
+    for clip in clips:
+        if printable(clip) != clip:
+            raise ValueError(
+                f'the name of the clip {printable(clip)} is not UTF-8, which '
+                f'{ann_file} has to be; rename the clip'
+            )
     with atomic_write(ann_file) as draft:
         lines = [f'{clip} {number}\n' for clip, number in clips.items()]
         draft.write_text(''.join(lines), encoding='utf-8')

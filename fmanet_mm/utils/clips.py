@@ -4,7 +4,11 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-SYSTEM_FILES = ('thumbs.db', 'desktop.ini', '__macosx', '@eadir')
+SYSTEM_FILES = (
+    *('thumbs.db', 'ehthumbs.db', 'desktop.ini', '$recycle.bin'),
+    *('system volume information', '__macosx', 'icon\r', 'lost+found'),
+    *('@eadir', '#recycle', '@recycle', '@recently-snapshot'),
+)
 """Names, in lower case, that Windows, macOS and NAS systems leave in folders."""
 
 

@@ -29,7 +29,8 @@ def atomic_write(path: str | os.PathLike, durable: bool = False) -> Iterator[Pat
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f'.{secrets.token_hex(8)}.partial{path.suffix}')
+    suffix = path.suffix if len(path.suffix) < 16 else ''
+    draft = path.with_name(f'.{secrets.token_hex(8)}.partial{suffix}')
     try:
         yield draft
         publish(draft, path, durable)

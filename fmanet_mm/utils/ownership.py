@@ -12,7 +12,7 @@ from typing import Any
 _CLOCK_TOLERANCE = 5.0
 """Seconds by which a process's start may differ, since clocks are set."""
 
-_PATIENCE = 1.0
+_PATIENCE = 0.3
 """Seconds to wait for a lock file that is being written."""
 
 

@@ -88,3 +88,53 @@ print(free_bytes(torch.device('cpu')))
         check=True, capture_output=True, text=True, cwd=Path(__file__).parents[2],
     )  # fmt: skip
     assert 0 < int(done.stdout) <= 2**28
+
+
+# Of the command
+
+
+@pytest.fixture
+def unrestored(monkeypatch):
+    """Nothing may be restored."""
+    from fmanet_mm.restoration import VideoRestorer
+
+    def fail(*_, **__):
+        pytest.fail('restored')
+
+    monkeypatch.setattr(VideoRestorer, 'restore_video', fail)
+
+
+def test_a_comparison_that_exceeds_the_limits_is_refused_before_the_work(
+    make_clip, restore, capsys, unrestored
+):
+    # 10 x 14 pixels, of which the output has four times as many.
+    assert restore(make_clip('a.mp4'), '--compare', '--max-pixels', '300') == 1
+    assert '(20, 28), more than max_pixels = 300' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ('size', 'options', 'message'),
+    [
+        ((20, 30), (), r'frames of (H, W) = (20, 30), the output will have (20, 28)'),
+        ((20, 28), ('--max-seconds', '0.1'), 'more than max_seconds = 0.1'),
+        ((40, 56), ('--max-pixels', '600'), 'more than max_pixels = 600'),
+    ],
+)
+def test_the_ground_truth_is_checked_before_the_work(
+    make_clip, restore, capsys, unrestored, size, options, message
+):
+    truth = make_clip('truth.mp4', 9 if 'max_seconds' in message else 2, size)
+    arguments = ['--compare', '--ground-truth', truth, *options]
+    assert restore(make_clip('a.mp4', 2), *arguments) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_limits_that_were_raised_hold_for_the_comparison(
+    tmp_path, make_clip, restore, monkeypatch
+):
+    from fmanet_mm.video.limits import Limits
+
+    monkeypatch.setattr(Limits.__init__, '__defaults__', (100, 0.01))
+    limits = ['--max-pixels', '1000', '--max-seconds', '10']
+    assert restore(make_clip('a', 3), '--compare', *limits) == 0
+    assert (tmp_path / 'a_restored_compare.html').is_file()

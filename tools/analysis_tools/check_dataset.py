@@ -19,6 +19,7 @@ from mmengine.config import Config, DictAction
 import fmanet_mm.openmmlab  # noqa: F401
 from fmanet_mm.datasets.check import CheckReport, check_datasets, find_datasets
 from fmanet_mm.engine import existing_file
+from fmanet_mm.utils.names import print_any_name
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 SHOWN_FAULTS = 100
@@ -119,6 +120,7 @@ def show(report: CheckReport, out: Path) -> None:
 
 
 def main() -> None:
+    print_any_name()
     args = parse_args()
     datasets = (
         datasets_of_config(args) if args.config else [dataset_in_reds_layout(args)]

@@ -10,6 +10,7 @@ from mmengine.registry import DATASETS, init_default_scope
 
 import fmanet_mm.openmmlab  # noqa: F401
 from fmanet_mm.restoration import load_network
+from fmanet_mm.utils.names import print_any_name
 from fmanet_mm.visualization.comparison import plot_comparison
 
 
@@ -29,6 +30,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> None:
+    print_any_name()
     args = parse_args()
     config = Config.fromfile(args.config)
     init_default_scope(config.get('default_scope', 'mmagic'))

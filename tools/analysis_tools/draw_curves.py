@@ -7,6 +7,7 @@ python tools/analysis_tools/draw_curves.py work_dirs/fmanet_stage1 \
 import argparse
 from pathlib import Path
 
+from fmanet_mm.utils.names import print_any_name
 from fmanet_mm.visualization.curves import plot_curves, read_log
 
 
@@ -22,6 +23,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> None:
+    print_any_name()
     args = parse_args()
     plot_curves({folder.name: read_log(folder) for folder in args.work_dirs}, args.out)
     print(f'The curves are in {args.out}')

@@ -21,6 +21,7 @@ import fmanet_mm.openmmlab  # noqa: F401
 from fmanet_mm.models.fmanet.fmanet import FMANetStage1
 from fmanet_mm.models.fmanet.plots import plot_features, plot_flows, plot_kernels
 from fmanet_mm.utils.checkpoint import load_state_dict_file
+from fmanet_mm.utils.names import print_any_name
 
 
 def parse_args() -> argparse.Namespace:
@@ -51,6 +52,7 @@ def load(config: Config, checkpoint: str) -> FMANetStage1:
 
 
 def main() -> None:
+    print_any_name()
     args = parse_args()
     config = Config.fromfile(args.config)
     init_default_scope(config.get('default_scope', 'mmagic'))

@@ -18,6 +18,7 @@ from mmengine.config import Config
 import fmanet_mm.openmmlab  # noqa: F401
 from fmanet_mm.evaluation import PROTOCOLS, evaluate_folders
 from fmanet_mm.evaluation.measures import FRAME_MEASURES, PAIR_MEASURES
+from fmanet_mm.utils.names import print_any_name
 
 
 def parse_args() -> argparse.Namespace:
@@ -66,6 +67,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> None:
+    print_any_name()
     options = vars(parse_args())
     out, config = options.pop('out'), options.pop('flow_config')
     if options.pop('no_motion'):

@@ -10,6 +10,7 @@ import argparse
 from pathlib import Path
 
 from fmanet_mm.preparation.video_to_vsrdb import VSRDBRecipe, convert_videos
+from fmanet_mm.utils.names import print_any_name
 
 
 class HelpFormatter(
@@ -78,6 +79,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> None:
+    print_any_name()
     options = vars(parse_args())
     sources, out = options.pop('sources'), options.pop('out')
     clips = convert_videos(sources, out, VSRDBRecipe(**options))

@@ -13,6 +13,7 @@ import argparse
 
 from fmanet_mm.export import export_network
 from fmanet_mm.restoration import load_network
+from fmanet_mm.utils.names import print_any_name
 
 
 def parse_args() -> argparse.Namespace:
@@ -31,6 +32,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> None:
+    print_any_name()
     args = parse_args()
     network = load_network(args.checkpoint, args.config)
     difference = export_network(network, args.out, args.half)

@@ -11,6 +11,7 @@ import argparse
 
 from fmanet_mm.models.fmanet.official_weights import convert_files
 from fmanet_mm.utils import config_root
+from fmanet_mm.utils.names import print_any_name
 
 
 def parse_args() -> argparse.Namespace:
@@ -36,6 +37,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> None:
+    print_any_name()
     args = parse_args()
     default = 'fmanet_stage2.py' if args.netr else 'fmanet_stage1.py'
     convert_files(

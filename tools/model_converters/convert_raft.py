@@ -6,6 +6,7 @@ from pathlib import Path
 from fmanet_mm.flow.checkpoint import load_checkpoint
 from fmanet_mm.flow.raft_converter import ARCHITECTURES, convert_raft
 from fmanet_mm.utils.checkpoint import save_checkpoint_file
+from fmanet_mm.utils.names import print_any_name
 
 
 def parse_args() -> argparse.Namespace:
@@ -19,6 +20,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> None:
+    print_any_name()
     args = parse_args()
     source, _ = load_checkpoint(args.source)
     weights = convert_raft(source, args.architecture)

@@ -15,6 +15,7 @@ import torch
 
 from ...models.baselines.bicubic import BicubicUpsampling
 from ...utils.files import atomic_write
+from ...utils.names import printable
 from ...utils.quality import SSIM_WINDOW, psnr, ssim
 from ...video.frames import check_image
 from ..flow_colours import flow_to_rgb
@@ -194,7 +195,7 @@ class ComparePage:
 
     def _render(self) -> str:
         values = dict(
-            title=html.escape(self.title),
+            title=html.escape(printable(self.title)),
             summary=self._summarise(),
             protocol=f'RGB, without a border of {self._scale} pixels; '
             'the mean is over the frames shown here.',

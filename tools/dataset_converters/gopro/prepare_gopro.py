@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fmanet_mm.preparation.gopro import BLURS, SPLITS, prepare_gopro
 from fmanet_mm.utils.annotation import read_annotation
+from fmanet_mm.utils.names import print_any_name
 
 
 def parse_args() -> argparse.Namespace:
@@ -38,6 +39,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> None:
+    print_any_name()
     files = prepare_gopro(**vars(parse_args()))
     for file in files.values():
         clips = read_annotation(file)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fmanet_mm.preparation.reds import SPLITS, prepare_reds
 from fmanet_mm.utils.annotation import read_annotation
+from fmanet_mm.utils.names import print_any_name
 
 
 def parse_args() -> argparse.Namespace:
@@ -26,6 +27,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> None:
+    print_any_name()
     args = parse_args()
     files = prepare_reds(args.root, {split: SPLITS[split] for split in args.splits})
     for file in files.values():
