@@ -1,23 +1,48 @@
-"""FMA-Net in the published form: what the benchmark compares the package to.
+"""FMA-Net (CVPR 2024, arXiv 2401.03707): the complete network in one file.
 
-Written from the formulas, with none of the package's code: 1x3x3 convolutions of
-whole windows, dense concatenations, dynamic filters by ``unfold``, every window
-encoded anew, and the heads that only training needs computed with the others. So it
-is an independent check of the package as well. Parameters bear the authors' names.
+Given T blurry low-resolution frames, it restores the centre frame, sharp and four
+times as large. Two networks of the same build do it (RefinementNet):
 
-Arrays are (B, C, T, H, W). Scale 4 only.
+1) PlainNetD learns the degradation. For every pixel it estimates how the sharp frames
+   have moved and with which kernel they were blurred and downsampled. Training makes
+   it reproduce the blurry frame from the sharp ones.
+2) PlainNetR restores. Guided by what NetD has estimated, it predicts a kernel for every
+   output pixel and adds the detail that filtering cannot give.
+
+Notable:
+- Motion is a set of n flow fields with a mask each, "flow-mask pairs". Features are
+  warped by all n: every pair moves its own group of channels (masked_warp).
+- The pairs start coarse and are corrected in every FRMA block (FRMA.forward), by
+  looking at the features that they have aligned so far.
+- Kernels differ from pixel to pixel and act on frames that were warped first ("flow-
+  guided dynamic filtering"), so small kernels cover large motion (degrade, filter).
+- Attention is between channels, not pixels: its map is C x C for any frame size
+  (Attention).
+
+This file uses only torch. It computes everything the direct way: 1x3x3 convolutions of
+complete windows, dense concatenations, dynamic filters by unfold, and the outputs that
+only training needs. It is therefore the reference that the package is compared to, for
+its outputs and for its speed. Parameters have the authors' names, so their weights
+load into it.
+
+Arrays are (B, C, T, H, W): batch, channels, frames, height, width. The scale is 4.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+# -----------------------------------------------------------------------------
+# Small pieces: convolutions, warps, patches
+
 
 def conv3d(in_channels: int, out_channels: int, bias: bool = False) -> nn.Conv3d:
+    """A 3x3 convolution of every frame; frames do not mix."""
     return nn.Conv3d(in_channels, out_channels, (1, 3, 3), padding=(0, 1, 1), bias=bias)
 
 
 def conv_pair(in_channels: int, hidden_channels: int, out_channels: int):
+    """The form of all heads: two convolutions with a LeakyReLU between."""
     return nn.Sequential(
         conv3d(in_channels, hidden_channels),
         nn.LeakyReLU(0.2),
@@ -32,7 +57,8 @@ def over_frames(x: Tensor, frames: int) -> Tensor:
 
 def warp(x: Tensor, flow: Tensor) -> Tensor:
     """Sample (B, C, H, W) bilinearly at p + flow(p), flow (B, 2, H, W) in pixels."""
-    size = x.shape[:-3:-1]
+    size = x.shape[:-3:-1]  # width, height
+    # Half precision is too coarse for positions.
     kind = dict(device=x.device, dtype=torch.promote_types(flow.dtype, torch.float32))
     axes = (torch.linspace(-1, 1, n, **kind) for n in size)
     identity = torch.stack(torch.meshgrid(*axes, indexing='xy'))
@@ -42,7 +68,9 @@ def warp(x: Tensor, flow: Tensor) -> Tensor:
 
 
 def masked_warp(x: Tensor, flow_masks: Tensor) -> Tensor:
-    """Warp and mask each of n groups of channels by a pair of its own.
+    """Warp and mask each of n groups of channels by a flow-mask pair of its own.
+
+    The flow leads from a pixel of the centre frame to where it is in the other frame.
 
     Args:
         x (Tensor): (B, C, T, H, W).
@@ -71,7 +99,13 @@ def unfold(x: Tensor, kernel_size: int, stride: int) -> Tensor:
     )
 
 
+# -----------------------------------------------------------------------------
+# Features of single frames: residual dense blocks
+
+
 class DenseLayer(nn.Module):
+    """Append ``growth`` channels that are computed from all channels so far."""
+
     def __init__(self, in_channels: int, growth: int) -> None:
         super().__init__()
         self.conv = conv3d(in_channels, growth)
@@ -81,6 +115,8 @@ class DenseLayer(nn.Module):
 
 
 class RDB(nn.Module):
+    """Residual dense block."""
+
     def __init__(self, channels: int, growth: int, layers: int) -> None:
         super().__init__()
         self.layer = nn.Sequential(
@@ -93,6 +129,8 @@ class RDB(nn.Module):
 
 
 class RRDB(nn.Module):
+    """Residual dense blocks in a row; the outputs of all are fused."""
+
     def __init__(self, channels: int, growth: int, layers: int, blocks: int) -> None:
         super().__init__()
         self.RDBs = nn.ModuleList(RDB(channels, growth, layers) for _ in range(blocks))
@@ -109,6 +147,10 @@ class RRDB(nn.Module):
         return self.conv(torch.cat(features, dim=1)) + x
 
 
+# -----------------------------------------------------------------------------
+# Attention, of the window's feature (B, C, H, W)
+
+
 class ChannelNorm(nn.Module):
     """The weights of a LayerNorm over channels, (B, HW, C)."""
 
@@ -120,12 +162,15 @@ class ChannelNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         variance = x.var(-1, keepdim=True, unbiased=False)
         if self.bias is None:
+            # As in Restormer: the mean is not subtracted.
             return x / torch.sqrt(variance + 1e-5) * self.weight
         mean = x.mean(-1, keepdim=True)
         return (x - mean) / torch.sqrt(variance + 1e-5) * self.weight + self.bias
 
 
 class LayerNorm(nn.Module):
+    """Layer norm over the channels of (B, C, H, W)."""
+
     def __init__(self, channels: int, kind: str) -> None:
         super().__init__()
         self.body = ChannelNorm(channels, kind == 'WithBias')
@@ -136,6 +181,12 @@ class LayerNorm(nn.Module):
 
 
 class Attention(nn.Module):
+    """Attention between channels: queries from a guide, keys and values from x.
+
+    The map of each head is (C / heads) x (C / heads), so the cost grows with the number
+    of pixels and not with its square (Restormer, arXiv 2111.09881).
+    """
+
     def __init__(self, channels: int, heads: int, bias: bool) -> None:
         super().__init__()
         self.heads = heads
@@ -161,6 +212,8 @@ class Attention(nn.Module):
 
 
 class FeedForward(nn.Module):
+    """One half of the hidden channels gates the other."""
+
     def __init__(self, channels: int, expansion: float, bias: bool) -> None:
         super().__init__()
         hidden = int(channels * expansion)
@@ -178,6 +231,11 @@ def depthwise(channels: int, bias: bool) -> nn.Conv2d:
 
 
 class MultiAttentionBlock(nn.Module):
+    """Refine the warped feature, guided by the centre frame, then by the kernels.
+
+    NetD knows no kernels yet and has the first half only.
+    """
+
     def __init__(
         self,
         channels: int,
@@ -207,7 +265,17 @@ class MultiAttentionBlock(nn.Module):
         return warped
 
 
+# -----------------------------------------------------------------------------
+# The networks
+
+
 class FRMA(nn.Module):
+    """Flow refinement and multi-attention, the block that both networks repeat.
+
+    In turn it refines the frames' features, corrects the flow-mask pairs, aligns the
+    features to the centre and fuses them, and applies attention to the result.
+    """
+
     def __init__(
         self,
         channels: int,
@@ -239,11 +307,26 @@ class FRMA(nn.Module):
         )
 
     def forward(self, centre, feature, flow_masks, warped, kernels):
+        """Run the block.
+
+        Args:
+            centre (Tensor): First feature of the centre frame, (B, C, H, W).
+            feature (Tensor): Features of all frames, (B, C, T, H, W).
+            flow_masks (Tensor | None): Pairs so far, (B, 3n, T, H, W); none in NetD's
+                first block.
+            warped (Tensor | None): The window's feature so far, (B, C, H, W); none in
+                a network's first block.
+            kernels (Tensor | None): NetD's kernels, embedded, (B, C, T, H, W).
+
+        Returns:
+            tuple[Tensor]: The new ``feature``, ``flow_masks`` and ``warped``.
+        """
         feature = self.rdb(feature)
         repeated = over_frames(centre, feature.size(2))
         if flow_masks is None:
             flow_masks = self.conv_f(torch.cat((repeated, feature), dim=1))
         else:
+            # How well the pairs align the frames shows how to correct them.
             moved = masked_warp(feature, flow_masks)
             flow_masks = flow_masks + self.conv_f(
                 torch.cat((repeated, flow_masks, moved), dim=1)
@@ -259,7 +342,7 @@ class FRMA(nn.Module):
 
 
 class RefinementNet(nn.Module):
-    """What NetD and NetR share: the feature extractor and the FRMA blocks."""
+    """The parts that NetD and NetR share: feature extractor and FRMA blocks."""
 
     def __init__(self, in_channels: int, config: dict, is_first: bool) -> None:
         super().__init__()
@@ -292,6 +375,12 @@ class RefinementNet(nn.Module):
         self.a_conv = conv_pair(channels, channels, config['in_channels'])
 
     def refine(self, x: Tensor, flow_masks: Tensor | None, kernels: Tensor | None):
+        """Run the shared parts; see :class:`FRMA` for the arguments.
+
+        Returns:
+            tuple[Tensor]: The last ``feature``, ``flow_masks`` and ``warped``, and
+            ``warped`` with its channels divided among the frames, (B, C/T, T, H, W).
+        """
         feature = self.feature_extractor(x)
         centre = feature[:, :, x.size(2) // 2]
         warped = None
@@ -304,7 +393,7 @@ class RefinementNet(nn.Module):
 
 
 class PlainNetD(RefinementNet):
-    """The degradation learning network.
+    """The degradation learning network (Section 3.4 of the paper).
 
     Args:
         config (dict): Sizes, in the authors' names; see :class:`PlainFMANet`.
@@ -338,14 +427,21 @@ class PlainNetD(RefinementNet):
         return outputs, feature, flow_masks, kernels
 
     def degrade(self, y: Tensor, image_pair: Tensor, kernels: Tensor):
+        """Make the blurry LR centre frame, (B, 3, H, W), from the sharp HR frames.
+
+        Also returns the warped HR frames, (B, 3, T, sH, sW).
+        """
         flow = self.upsample(image_pair[:, :2]) * self.scale
         mask = self.upsample(torch.sigmoid(image_pair[:, 2:]))
         flow, mask, folded = (z.transpose(1, 2).flatten(0, 1) for z in (flow, mask, y))
         warped = warp(folded, flow) * mask
+        # The weight that each pixel has after warping and masking. The result is
+        # divided by it, so that masked pixels do not darken their surroundings.
         ones = warp(torch.ones_like(folded), flow) * mask
         warped, ones = (
             z.unflatten(0, (y.size(0), -1)).transpose(1, 2) for z in (warped, ones)
         )
+        # One kernel over all frames: taps of all frames sum to 1.
         weights = kernels.transpose(1, 2).flatten(1, 2).softmax(1).unsqueeze(1)
         image = (unfold(warped, self.kernel_size, self.scale) * weights).sum(2)
         weight = (unfold(ones, self.kernel_size, self.scale) * weights).sum(2)
@@ -362,6 +458,8 @@ class PlainNetD(RefinementNet):
 
 
 class Upsampler(nn.Module):
+    """Four times as large, in two steps."""
+
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(channels, 4 * channels, 3, padding=1, bias=False)
@@ -375,7 +473,7 @@ class Upsampler(nn.Module):
 
 
 class PlainNetR(RefinementNet):
-    """The restoration network.
+    """The restoration network (Section 3.5 of the paper).
 
     Args:
         config (dict): Sizes, in the authors' names; see :class:`PlainFMANet`.
@@ -427,6 +525,7 @@ class PlainNetR(RefinementNet):
         return dict(output=output, lr_warp=warped_x, F_sharp_R=self.a_conv(feature))
 
     def warp_images(self, x: Tensor, flow_masks: Tensor) -> Tensor:
+        """Align the frames to the centre, twice: the second time corrects the first."""
         frames = x.size(2)
         centre = over_frames(x[:, :, frames // 2], frames)
         first = masked_warp(x, self.f_conv2(flow_masks))
@@ -434,9 +533,11 @@ class PlainNetR(RefinementNet):
         return masked_warp(x, pairs)
 
     def filter(self, warped_x: Tensor, kernels: Tensor) -> Tensor:
+        """Filter the aligned frames with a kernel for each of s^2 subpixels."""
         taps = self.kernel_size**2
         kernels = kernels.unflatten(1, (self.scale**2, taps)).transpose(2, 3)
         kernels = kernels.flatten(2, 3)
+        # Taps sum to 1, but may be negative: kernels can sharpen.
         kernels = kernels - kernels.mean(2, keepdim=True) + 1 / kernels.size(2)
         patches = unfold(warped_x, self.kernel_size, stride=1)
         filtered = torch.einsum('bckhw,bskhw->bcshw', patches, kernels)
@@ -444,10 +545,10 @@ class PlainNetR(RefinementNet):
 
 
 class PlainFMANet(nn.Module):
-    """FMA-Net of stage 1 or 2.
+    """FMA-Net of training stage 1 or 2.
 
     Args:
-        stage (int): 1: NetD alone; 2: NetR too.
+        stage (int): 1: NetD alone; 2: NetD and NetR.
         **config: Sizes, in the authors' names: ``in_channels``, ``dim`` (C),
             ``num_seq`` (T), ``scale``, ``ds_kernel_size`` (k_d), ``us_kernel_size``
             (k_r), ``num_RDB``, ``growth_rate``, ``num_dense_layer``, ``num_flow``

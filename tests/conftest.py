@@ -13,7 +13,7 @@ torch.set_num_threads(1)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 NEEDS_OPENMMLAB = re.compile(
     r'^(from|import) (mmagic|mmcv|mmflow|fmanet_mm\.(apis|compat|datasets|engine|'
-    r'evaluation|flow|openmmlab|preparation))\b',
+    r'evaluation|flow|openmmlab|preparation)|golden_model|tiny_ablations)\b',
     re.MULTILINE,
 )
 """Imports at the top of a test file that cannot work where MMagic is missing."""
@@ -54,8 +54,35 @@ def pytest_runtest_makereport():
     return report
 
 
+SLOW = (
+    'tests/test_configs.py',
+    'tests/test_costs.py',
+    'tests/test_doors.py',
+    'tests/test_fuzz.py',
+    'tests/test_packaging.py',
+    'test_benchmarks/*.py',
+    'test_compat/test_doors.py',
+    'test_compat/test_mmflow.py',
+    'test_datasets/test_bad_samples.py',
+    'test_datasets/test_synthetic_motion.py',
+    'test_engine/test_checkpointing.py',
+    'test_engine/test_loop.py',
+    'test_evaluation/test_metric.py',
+    'test_models/test_baselines/*.py',
+    'test_tools/test_dist.py',
+    'test_tools/test_quickstart.py',
+    'test_tools/test_resume.py',
+    'test_tools/test_train_test_tools.py',
+    'test_tools/test_video_to_vsrdb_tool.py',
+)
+"""Files of which the tests take more than 10 s together on one core."""
+
+
 def pytest_collection_modifyitems(items):
     """Begin with whole programs: a long one at the end would keep one worker busy."""
+    for item in items:
+        if any(map(item.path.match, SLOW)):
+            item.add_marker('slow')
     items.sort(key=lambda item: not item.path.match('test_tools/*'))
     items.sort(key=lambda item: not item.path.match('test_tools/test_quickstart.py'))
 

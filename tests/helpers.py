@@ -10,11 +10,11 @@ from fmanet_mm.video.options import ReadOptions
 from fmanet_mm.video.reader import open_frames
 
 
-def tiny_config(stage=2, num_frames=3, scale=2, channels=30):
+def tiny_config(stage=2, scale=2, **sizes):
     """Config of a network as small as it gets that still has all parts."""
     architecture = dict(
-        channels=channels,
-        num_frames=num_frames,
+        channels=30,
+        num_frames=3,
         scale=scale,
         num_flows=2,
         num_blocks=2,
@@ -25,14 +25,15 @@ def tiny_config(stage=2, num_frames=3, scale=2, channels=30):
         num_dense_layers=2,
         degradation_kernel_size=scale + 4,
     )
+    architecture.update(sizes)
     kind = {1: 'FMANetStage1', 2: 'FMANet'}[stage]
     return Config(dict(model=dict(type=kind, architecture=architecture)))
 
 
-def tiny_network(**changes):
+def tiny_network(**sizes):
     """The network of :func:`tiny_config`, with the same random weights each time."""
     torch.manual_seed(0)
-    return build_network(tiny_config(**changes)).eval()
+    return build_network(tiny_config(**sizes)).eval()
 
 
 def moving_images(num_frames, size=(10, 14)):

@@ -155,7 +155,7 @@ LIGHT = (
     'fmanet_s_stage2',
     'ablations/component_dcn_stage2',
     'ablations/component_self_attention_sft_stage2',
-    'demo/demo_conventional_stage2',
+    'demo/tiny_conventional_stage2',
     'baselines/bicubic',
 )
 
@@ -180,10 +180,12 @@ def test_model_and_optimizer_build(config):
         model = MODELS.build(config.model)
     if config.get('optim_wrapper'):
         wrapper = build_optim_wrapper(model, config.optim_wrapper)
-        scheduler = PARAM_SCHEDULERS.build(
-            config.param_scheduler, default_args=dict(optimizer=wrapper)
-        )
-        assert scheduler.last_step == 0
+        schedulers = config.param_scheduler
+        for one in schedulers if isinstance(schedulers, list) else [schedulers]:
+            scheduler = PARAM_SCHEDULERS.build(
+                one, default_args=dict(optimizer=wrapper)
+            )
+            assert scheduler.last_step == 0
 
 
 def test_pipelines_build(config):
@@ -206,8 +208,10 @@ def test_hooks_metrics_and_visualizer_build(config, tmp_path):
 
 
 def test_the_best_checkpoint_is_by_a_metric_of_validation(config):
-    if config.get('val_evaluator'):
-        metrics = EVALUATORS.build(config.val_evaluator).metrics
+    evaluator = config.get('val_evaluator')
+    if evaluator:
+        first = evaluator[0] if isinstance(evaluator, list) else evaluator
+        metrics = EVALUATORS.build(first).metrics
         names = [f'{m.prefix}/{m.metric}' if m.prefix else m.metric for m in metrics]
         assert config.default_hooks.checkpoint.save_best in names
 

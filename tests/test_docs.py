@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 REPO = Path(__file__).resolve().parents[1]
+SOURCES = ('fmanet_mm', 'tools', 'benchmarks')
 GUIDES = sorted((REPO / 'docs').glob('*.md'))
 
 
 def messages():
-    """All texts of the code, '…' where they differ."""
-    for folder in ('fmanet_mm', 'tools'):
+    """All strings of the code, with '…' for their variable parts."""
+    for folder in SOURCES:
         for file in (REPO / folder).rglob('*.py'):
             for node in ast.walk(ast.parse(file.read_text())):
                 if isinstance(node, ast.JoinedStr):
@@ -65,11 +66,11 @@ def test_links_lead_somewhere(guide):
 @pytest.mark.parametrize('guide', GUIDES, ids=lambda path: path.name)
 def test_named_files_and_options_exist(guide):
     text = guide.read_text()
-    for path in re.findall(r'\b(?:tools|configs)/[\w/]+\.(?:py|sh)\b', text):
+    for path in re.findall(r'\b(?:tools|configs|benchmarks)/[\w/]+\.(?:py|sh)\b', text):
         assert (REPO / path).is_file(), path
     sources = ''.join(
         file.read_text()
-        for folder in ('fmanet_mm', 'tools')
+        for folder in SOURCES
         for pattern in ('*.py', '*.sh')
         for file in (REPO / folder).rglob(pattern)
     )

@@ -12,7 +12,7 @@ from fmanet_mm.video.writer import open_writer
 DEMO = config_root() / 'demo'
 WEIGHTS = DEMO / 'fmanet_demo.safetensors'
 
-# Not transformers: MMEngine imports it wherever it is installed.
+# Not transformers and tqdm: MMEngine and torch import them wherever they are installed.
 OPENMMLAB = (
     *('mmagic', 'mmcv', 'mmflow', 'torchvision', 'diffusers', 'mediapipe', 'skimage'),
     *('lpips', 'onnx'),

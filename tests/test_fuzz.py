@@ -234,7 +234,7 @@ def test_image_wider_than_opencv_reads(tmp_path):
 def test_annotation_in_another_encoding_or_with_endless_numbers(tmp_path):
     path = tmp_path / 'train.txt'
     path.write_bytes('\xfc 5\n'.encode('latin-1'))
-    with pytest.raises(ValueError, match='train.txt is no UTF-8 text'):
+    with pytest.raises(ValueError, match='train.txt is not UTF-8 text'):
         read_annotation(path)
     path.write_text(f'000 {"9" * 5000}\n')
     with pytest.raises(ValueError, match='train.txt, line 1 must be'):
@@ -271,7 +271,7 @@ def config(tmp_path_factory):
     """A tiny network of stage 1."""
     path = tmp_path_factory.mktemp('config') / 'tiny.py'
     net_d = dict(type='NetD', **golden.net_d_config(TINY))
-    Config(dict(model=dict(type='FMANet', net_d=net_d))).dump(path)
+    Config(dict(model=dict(type='FMANetStage1', net_d=net_d))).dump(path)
     return path
 
 

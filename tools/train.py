@@ -5,7 +5,9 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 
 from fmanet_mm.engine import (
+    FineTuneHook,
     StrictCheckpointHook,
+    adopt_network,
     base_parser,
     build_runner,
     existing_file,
@@ -26,11 +28,20 @@ def parse_args():
         'complete one in the work folder, or from the start if there is none',
     )
     parser.add_argument(
+        '--from',
+        dest='start',
+        type=existing_file,
+        metavar='CHECKPOINT',
+        help='start from the weights of a trained network, to fine-tune it (default: '
+        'load_from of the config); an exported .safetensors file brings its '
+        'architecture along',
+    )
+    parser.add_argument(
         '--stage1',
         type=existing_file,
         metavar='CHECKPOINT',
         help='checkpoint of stage 1 that NetD starts from in stage 2 (default: that of '
-        'the config)',
+        'the config, or with --from that file)',
     )
     parser.add_argument(
         '--amp',
@@ -69,6 +80,17 @@ def start_from_stage_1(cfg: Config, checkpoint: str) -> None:
     init_cfg.checkpoint = checkpoint
 
 
+def start_from(cfg: Config, checkpoint: str, stage1: str | None) -> FineTuneHook:
+    """Let the network start from ``checkpoint``, and NetD from ``stage1`` if given."""
+    init_cfg = (cfg.model.get('net_d') or {}).get('init_cfg')
+    adopt_network(cfg, checkpoint)
+    cfg.load_from = checkpoint
+    if init_cfg:
+        cfg.model.setdefault('net_d', {})
+        cfg.model.net_d.init_cfg = init_cfg if stage1 else None
+    return FineTuneHook(keep_net_d=bool(stage1))
+
+
 def enable_amp(cfg: Config) -> None:
     """Replace the optimizer wrapper by one with mixed precision."""
     wrapper = cfg.optim_wrapper
@@ -99,16 +121,21 @@ def enable_auto_scale_lr(cfg: Config) -> None:
 def main() -> None:
     args = parse_args()
     cfg = load_config(args)
+    hooks = []
+    if args.stage1:
+        start_from_stage_1(cfg, args.stage1)
+    start = args.start or (not cfg.get('resume') and cfg.get('load_from'))
+    if start:
+        hooks.append(start_from(cfg, start, args.stage1))
     if args.resume or cfg.get('resume'):
         checkpoint = args.resume or cfg.get('load_from') or 'auto'
         resume(cfg, checkpoint, args.trust_checkpoint)
-    if args.stage1:
-        start_from_stage_1(cfg, args.stage1)
     if args.amp:
         enable_amp(cfg)
     if args.auto_scale_lr:
         enable_auto_scale_lr(cfg)
-    hooks = [StrictCheckpointHook(cfg.load_from)] if cfg.get('resume') else []
+    if cfg.get('resume'):
+        hooks = [StrictCheckpointHook(cfg.load_from)]
     build_runner(cfg, hooks, args.trust_checkpoint).train()
 
 

@@ -6,7 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from ..video.limits import Limits
-from ..video.options import DEFAULT_FPS, ReadOptions, WriteOptions
+from ..video.options import DEFAULT_FPS, DEINTERLACE, ReadOptions, WriteOptions
 from .jobs import Job, plan_jobs
 
 DESCRIPTION = """\
@@ -61,6 +61,8 @@ def parse_args(argv: list[str] | None) -> tuple[argparse.Namespace, list[Job]]:
             folder_fps=args.fps or DEFAULT_FPS,
             pattern=args.pattern,
             limits=Limits(**limits),
+            deinterlace=args.deinterlace,
+            stop_at_damage=args.stop_at_damage,
             to_srgb=args.to_srgb,
         )
         args.write = WriteOptions(
@@ -166,6 +168,20 @@ def _add_input_options(group: argparse._ArgumentGroup) -> None:
         type=_fps,
         help='frames a second of a folder, such as 30000/1001 '
         f'(default: {DEFAULT_FPS})',
+    )
+    group.add_argument(
+        '--deinterlace',
+        choices=DEINTERLACE,
+        default=DEINTERLACE[0],
+        help='auto: frames of a video file that are marked as interlaced are '
+        'deinterlaced, each to one frame; off: they are left as they are (default: '
+        'auto)',
+    )
+    group.add_argument(
+        '--stop-at-damage',
+        action='store_true',
+        help='end a video file at the first frame that cannot be decoded (default: '
+        'leave out such frames)',
     )
     group.add_argument(
         '--to-srgb',

@@ -113,16 +113,13 @@ def _open_error(job: Job, args: argparse.Namespace) -> str | None:
     """Why a job cannot be done, as far as it is seen before the network is loaded."""
     if args.resume and job.is_done():
         return None
-    logging.disable(logging.WARNING)  # The same warnings come when it is restored.
     try:
-        with open_frames(job.src, args.read) as source:
+        with _without_log(), open_frames(job.src, args.read) as source:
             open_writer(job.target, source.info, args.write, _resume(args)).check_free()
         if args.ground_truth is not None:
             _open_truth(args).close()
     except Exception as error:
         return _explain(error, args)
-    finally:
-        logging.disable(logging.NOTSET)
     return None
 
 
@@ -210,6 +207,7 @@ def _compare(job: Job, args: argparse.Namespace, restorer) -> None:
     from .comparison import write_comparison
 
     with ExitStack() as opened:
+        opened.enter_context(_without_log())
         source = opened.enter_context(open_frames(job.src, args.read))
         truth = args.ground_truth and opened.enter_context(_open_truth(args))
         restored = opened.enter_context(
@@ -278,6 +276,17 @@ def _only_results_on_stdout() -> Iterator[None]:
             yield
     finally:
         logger.removeHandler(handler)
+
+
+@contextmanager
+def _without_log() -> Iterator[None]:
+    """Keep warnings back that come again when the input is restored."""
+    logger = logging.getLogger('fmanet_mm')
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What OpenMMLab's packages need to be imported together, one module per problem.
+"""Workarounds for importing OpenMMLab's packages together, one module per problem.
 
 :func:`prepare_openmmlab` does everything that must come before their import.
 """

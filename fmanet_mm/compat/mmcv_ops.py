@@ -1,4 +1,4 @@
-"""What mmcv's compiled operators would supply, with nothing compiled.
+"""A replacement for mmcv's compiled operators, with nothing compiled.
 
 ``mmcv-lite`` is pure Python. It has ``mmcv.ops`` but not ``mmcv._ext``, the compiled
 module with the operators, so importing MMagic fails. Of these operators, the networks
@@ -273,7 +273,7 @@ def convolve(input, weight, offset, mask, bias, geometry) -> Tensor:
     given = (input, weight, offset, mask, bias)
     input, weight, offset, mask, bias = map(_at_least_float32, given)
     use_mask = mask is not None
-    # What torchvision wants in the place of a mask or a bias that is not there.
+    # torchvision expects these for a missing mask or bias.
     if mask is None:
         mask = input.new_zeros(len(input), 1)
     if bias is None:

@@ -15,8 +15,10 @@ from .transforms import (
     EstimateFlow,
     LoadFlow,
     LoadFrames,
+    VSRDBRandomChannels,
     VSRDBRandomCrop,
     VSRDBRandomFlip,
+    VSRDBRandomTranspose,
 )
 from .vsrdb import VSRDBDataset
 
@@ -32,6 +34,8 @@ __all__ = [
     'SyntheticMotionDataset',
     'VSRDBDataPreprocessor',
     'VSRDBDataset',
+    'VSRDBRandomChannels',
     'VSRDBRandomCrop',
     'VSRDBRandomFlip',
+    'VSRDBRandomTranspose',
 ]

@@ -7,8 +7,8 @@ import numpy as np
 from mmagic.registry import DATASETS
 from mmengine.dataset import BaseDataset, force_full_init
 
+from ..utils.degradation import average_frames, bicubic_downsample
 from ..utils.windows import check_window_lengths
-from .degradation import average_frames, bicubic_downsample
 from .photos import find_photos, read_photo
 from .random_scene import sample_scene
 

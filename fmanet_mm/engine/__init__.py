@@ -10,6 +10,7 @@ from .checkpointing import (
     find_resumable_checkpoint,
     read_checkpoint,
 )
+from .fine_tuning import FineTuneHook, adopt_network
 from .guards import FiniteGuardHook
 from .hooks import LearningRateHook, SaveMetricsHook, StrictCheckpointHook
 from .launch import base_parser, build_runner, existing_file, load_config
@@ -20,6 +21,7 @@ from .runner import SafeRunner
 __all__ = [
     'AtomicBackend',
     'Bf16OptimWrapper',
+    'FineTuneHook',
     'FiniteGuardHook',
     'LearningRateHook',
     'PositionedDataset',
@@ -29,6 +31,7 @@ __all__ = [
     'SafeRunner',
     'SaveMetricsHook',
     'StrictCheckpointHook',
+    'adopt_network',
     'base_parser',
     'build_runner',
     'existing_file',

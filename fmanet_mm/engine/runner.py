@@ -104,7 +104,7 @@ class SafeRunner(Runner):
             raise ValueError(
                 f'a run cannot be resumed from {filename}, which holds no '
                 f'{", ".join(missing)}; to start from its weights, give '
-                f'--cfg-options load_from={filename}'
+                f'--from {filename}'
             )
         # MMEngine would execute this text to look up the number of GPUs.
         checkpoint['meta'].pop('config', None)

@@ -1,4 +1,4 @@
-"""Where reduced precision stops."""
+"""Computing in at least float32 where half precision loses too much."""
 
 from contextlib import contextmanager, nullcontext
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 @contextmanager
 def raised_precision(*tensors: Tensor):
-    """Leave autocast and hand the tensors back in at least float32.
+    """Leave autocast and return the tensors in at least float32.
 
     Warps, softmax and dynamic filters lose too much in half precision: a
     coordinate of a 1280 pixel wide image has no sub-pixel digits in bfloat16.
@@ -30,5 +30,5 @@ def is_half(x: Tensor) -> bool:
 
 
 def at_least_float32(x: Tensor) -> Tensor:
-    """Raise half precision to float32, for sums of several parts."""
+    """Raise half precision to float32, as for sums of many terms."""
     return x.float() if is_half(x) else x

@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 from tqdm.contrib.concurrent import process_map
 
-from ..datasets.degradation import bicubic_downsample
 from ..utils.annotation import write_annotation
 from ..utils.clips import list_clips, list_frames
+from ..utils.degradation import bicubic_downsample
 from ..video.images import read_image
 from .png import write_png
 

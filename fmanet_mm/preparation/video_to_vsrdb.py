@@ -14,9 +14,9 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from ..datasets.degradation import average_frames, bicubic_downsample, crop_to_multiple
 from ..utils.annotation import write_annotation
 from ..utils.clips import list_entries
+from ..utils.degradation import average_frames, bicubic_downsample, crop_to_multiple
 from ..utils.files import atomic_write
 from ..video.reader import open_frames
 from ..video.scenes import mark_scene_cuts

@@ -162,7 +162,13 @@ def _leaves(value: Any, name: str = '') -> Iterator[tuple[str, Any]]:
         yield name, value
 
 
+def register_networks() -> None:
+    """Register the networks of this package, whose import takes a second."""
+    from .. import models  # noqa: F401
+
+
 def _is_own_network(name: Any) -> bool:
+    register_networks()
     # Not MODELS.get(), which imports whatever a dotted name points to.
     found = MODELS.module_dict.get(name) if isinstance(name, str) else None
     return found is not None and found.__module__.startswith('fmanet_mm.models.')

@@ -11,12 +11,11 @@ from mmengine.utils import import_modules_from_strings
 from safetensors import safe_open
 from torch import nn
 
-from .. import models  # noqa: F401, registers the networks
 from ..compat import explained_imports, prepare_openmmlab
 from ..utils.checkpoint import load_checkpoint_file, select_weights
 from ..utils.paths import find_config
 from .adapters import RESTORERS
-from .description import KEY, Description, without_training
+from .description import KEY, Description, register_networks, without_training
 from .graphs import GRAPH_SUFFIXES, load_graph
 from .protocol import ClipRestorer
 
@@ -168,6 +167,7 @@ def build_network(config: Config) -> nn.Module:
         ImportError: If it is one of MMagic's networks and MMagic is not installed.
         ValueError: If there is no such network.
     """
+    register_networks()
     model = config.model.get(GENERATOR, config.model)
     registry = MODELS
     if registry.get(model['type']) is None:

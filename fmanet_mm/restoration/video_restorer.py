@@ -217,7 +217,7 @@ class VideoRestorer:
                 were restored and written.
         """
         self.check_scale(options.scale)
-        report = progress or (lambda done, total: None)
+        report = _report_plausible(progress)
         with open_frames(src, replace(options.read, keep_depth=True)) as source:
             frames = IntactFrames(source)
             with open_writer(
@@ -228,11 +228,13 @@ class VideoRestorer:
             ) as writer:
                 report(writer.num_frames, source.info.num_frames)
                 shots = frames.shots(options.detect_scenes)
-                for image, time in self._restore_shots(
+                for frame in self._restore_shots(
                     shots, options.scale, writer.num_frames, source.path
                 ):
-                    writer.write(image, time)
+                    writer.write(*frame)
                     report(writer.num_frames, source.info.num_frames)
+                writer.hold(source.last_duration)
+                report(writer.num_frames, writer.num_frames)
         restored = RestoredVideo(Path(dst), writer.num_frames)
         if frames.error is not None:
             raise EndedEarlyError(frames.error, restored) from frames.error
@@ -282,7 +284,7 @@ class VideoRestorer:
             restored = self._restore_frames(images, scale, names)
             for image, (frame, number) in zip(restored, frames, strict=True):
                 if number >= first:
-                    yield TimedFrame(image, frame.time)
+                    yield frame._replace(image=image)
 
     def _restore_frames(
         self, images: Iterable[np.ndarray], scale: float | None, names: Iterator[str]
@@ -298,6 +300,23 @@ class VideoRestorer:
                 size = (round(scale * n) for n in original.shape[:2])
                 restored = shrink(restored, *size)
             yield to_image(restored, original.dtype)
+
+
+def _report_plausible(
+    progress: Callable[[int, int | None], None] | None,
+) -> Callable[[int, int | None], None]:
+    """Report changes only, and a total that was exceeded as unknown."""
+    last = None
+
+    def report(done: int, total: int | None) -> None:
+        nonlocal last
+        if total is not None and done > total:
+            total = None
+        if progress is not None and (done, total) != last:
+            last = done, total
+            progress(done, total)
+
+    return report
 
 
 def _with_names(options: WriteOptions, info: ClipInfo) -> WriteOptions:

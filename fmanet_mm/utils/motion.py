@@ -21,7 +21,7 @@ class LearnedDegradation(NamedTuple):
 
 
 def most_moving_pixel(flow: Tensor) -> tuple[int, int]:
-    """Find where the flow is longest, smoothed a little.
+    """Find where the flow, smoothed over 9x9 pixels, is longest.
 
     Args:
         flow (Tensor): From the centre frame to each, (T, 2, H, W).

@@ -3,6 +3,47 @@
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import NamedTuple
+
+MATRIX_BT709 = 1
+"""Number of BT.709's matrix of YUV in ITU-T H.273."""
+_HDR_TRANSFERS = {16: 'PQ', 18: 'HLG'}
+
+
+class Mastering(NamedTuple):
+    """The display that a video was mastered on (SMPTE ST 2086).
+
+    Attributes:
+        primaries (tuple[Fraction, ...]): x and y of red, green, blue and white.
+        luminance (tuple[Fraction, Fraction]): Brightest and darkest, in cd/m2.
+    """
+
+    primaries: tuple[Fraction, ...]
+    luminance: tuple[Fraction, Fraction]
+
+
+class Colours(NamedTuple):
+    """What the RGB values of a video mean, by the numbers of ITU-T H.273.
+
+    Attributes:
+        primaries (int): Number of the primaries.
+        transfer (int): Number of the transfer characteristics.
+        matrix (int): Number of the matrix of YUV.
+        mastering (Mastering | None): The mastering display, if it is declared.
+        light (tuple[int, int] | None): Light levels of the brightest pixel and of the
+            brightest frame (MaxCLL, MaxFALL), if they are declared.
+    """
+
+    primaries: int = 1
+    transfer: int = 1
+    matrix: int = MATRIX_BT709
+    mastering: Mastering | None = None
+    light: tuple[int, int] | None = None
+
+    @property
+    def hdr(self) -> str | None:
+        """``'PQ'`` or ``'HLG'``; None for the standard dynamic range."""
+        return _HDR_TRANSFERS.get(self.transfer)
 
 
 @dataclass(frozen=True)
@@ -22,6 +63,10 @@ class ClipInfo:
             the audio refers; 0 for a folder.
         stems (tuple[str, ...]): Names without suffix of the images of a folder, in
             order; empty for a video file.
+        finest_rate (Fraction, optional): Frames per second of the shortest steps of a
+            variable frame rate.
+        colours (Colours): What the RGB values of the frames mean.
+        deinterlace (str): See :class:`~fmanet_mm.video.options.ReadOptions`.
         icc_profile (bytes, optional): ICC profile of the images of a folder, if it is
             one of RGB.
     """
@@ -35,4 +80,7 @@ class ClipInfo:
     end: Fraction | None = None
     origin: Fraction = Fraction(0)
     stems: tuple[str, ...] = ()
+    finest_rate: Fraction | None = None
+    colours: Colours = Colours()
+    deinterlace: str = 'auto'
     icc_profile: bytes | None = None

@@ -1,11 +1,14 @@
 """Conversion between RGB and the YUV of video files."""
 
-from typing import NamedTuple
+from fractions import Fraction
+from typing import Any, NamedTuple
 
 import av
 import cv2
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+
+from .clip_info import MATRIX_BT709, Colours, Mastering
 
 # FFmpeg's numbers; only recent versions of PyAV name them.
 _BICUBIC = 0x4  # SWS_BICUBIC
@@ -13,17 +16,20 @@ _FULL_CHROMA_OUT = 0x2000  # SWS_FULL_CHR_H_INT
 _FULL_CHROMA_IN = 0x4000  # SWS_FULL_CHR_H_INP
 _ACCURATE_ROUNDING = 0x40000  # SWS_ACCURATE_RND
 _MATRIX_RGB = 0  # AVCOL_SPC_RGB
-_MATRIX_BT709 = 1  # AVCOL_SPC_BT709
 _MATRIX_UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED
-_MATRIX_BT601 = 5  # AVCOL_SPC_BT470BG
-_PRIMARIES_BT709 = 1  # AVCOL_PRI_BT709
-_TRANSFER_BT709 = 1  # AVCOL_TRC_BT709
+MATRIX_BT601 = 5  # AVCOL_SPC_BT470BG
+_MATRIX_BT2020 = 9  # AVCOL_SPC_BT2020_NCL
+_PRIMARIES_BT2020 = 9  # AVCOL_PRI_BT2020
 
 _EXACT = _BICUBIC | _FULL_CHROMA_OUT | _FULL_CHROMA_IN | _ACCURATE_ROUNDING
 """Flags without which swscale is up to 2 of 255 levels off, even in flat colour."""
 _SWSCALE_WHITE = 255 << 8
 """White in 16-bit RGB as swscale expects it for YUV."""
 _MAX_SD_HEIGHT = 576
+_MATRICES = (1, 4, 5, 6, 7, 9)
+"""Matrices of YUV that swscale knows: BT.709, FCC, BT.601 (two), 240M, BT.2020."""
+_UNKNOWN = (0, 2, 3)
+"""Numbers of primaries and transfers that are reserved or say "unspecified"."""
 
 
 class Orientation(NamedTuple):
@@ -95,6 +101,26 @@ def to_rgb(
     return np.ascontiguousarray(Orientation.of(frame).apply(image))
 
 
+def read_colours(frame: av.VideoFrame, context: av.VideoCodecContext) -> Colours:
+    """Read the colours that a frame and its decoder declare.
+
+    What is unspecified is BT.709, and so is the matrix of RGB, which will become YUV.
+    """
+    default = Colours()
+    primaries = _known(context.color_primaries, default.primaries)
+    matrix = int(frame.colorspace)
+    if matrix not in _MATRICES:
+        is_bt2020 = primaries == _PRIMARIES_BT2020
+        matrix = _MATRIX_BT2020 if is_bt2020 else MATRIX_BT709
+    return Colours(
+        primaries,
+        _known(context.color_trc, default.transfer),
+        matrix,
+        _read_mastering(frame.side_data.get('MASTERING_DISPLAY_METADATA')),
+        _read_light(frame.side_data.get('CONTENT_LIGHT_LEVEL')),
+    )
+
+
 def is_hd(height: int) -> bool:
     """Whether frames without a declared matrix are assumed to be BT.709."""
     return height > _MAX_SD_HEIGHT
@@ -127,7 +153,7 @@ def from_rgb(
     image: np.ndarray,
     pixel_format: str,
     reformatter: VideoReformatter,
-    is_bt709: bool = True,
+    matrix: int = MATRIX_BT709,
 ) -> av.VideoFrame:
     """Convert RGB to the pixel format of a video file.
 
@@ -135,7 +161,7 @@ def from_rgb(
         image (np.ndarray): (H, W, 3), uint8, or uint16 that spans 0 to 65535.
         pixel_format (str): FFmpeg's name.
         reformatter (VideoReformatter): Reused for all frames, to save its set-up.
-        is_bt709 (bool): Whether YUV is BT.709, else BT.601.
+        matrix (int): Number of the matrix of YUV (ITU-T H.273), by default BT.709.
 
     Returns:
         VideoFrame: YUV in limited range, or in full range for the formats ``yuvj...``;
@@ -144,7 +170,6 @@ def from_rgb(
     is_rgb, is_full = _traits(pixel_format)
     if image.dtype == np.uint16 and not is_rgb:
         image = cv2.addWeighted(image, _SWSCALE_WHITE / 65535, image, 0, 0)
-    matrix = Colorspace.ITU709 if is_bt709 else Colorspace.ITU601
     return reformatter.reformat(
         av.VideoFrame.from_ndarray(
             np.ascontiguousarray(image),
@@ -157,17 +182,48 @@ def from_rgb(
     )
 
 
-def tag_colours(context: av.VideoCodecContext, is_bt709: bool = True) -> None:
-    """Declare the colours that :func:`from_rgb` gives."""
+def tag_colours(
+    context: av.VideoCodecContext, colours: Colours, matrix: int = MATRIX_BT709
+) -> None:
+    """Declare the colours of what :func:`from_rgb` gives.
+
+    Args:
+        context (VideoCodecContext): The encoder.
+        colours (Colours): Those of the RGB images.
+        matrix (int): The matrix of YUV, as for :func:`from_rgb`.
+    """
     is_rgb, is_full = _traits(context.pix_fmt)
-    matrix = _MATRIX_BT709 if is_bt709 else _MATRIX_BT601
     context.colorspace = _MATRIX_RGB if is_rgb else matrix
     context.color_range = ColorRange.JPEG if is_full else ColorRange.MPEG
-    context.color_primaries = _PRIMARIES_BT709
-    context.color_trc = _TRANSFER_BT709
+    context.color_primaries = colours.primaries
+    context.color_trc = colours.transfer
 
 
 def _traits(pixel_format: str) -> tuple[bool, bool]:
     """Whether a pixel format is RGB, and whether it has full range."""
     is_rgb = av.VideoFormat(pixel_format).is_rgb
     return is_rgb, is_rgb or pixel_format.startswith('yuvj')
+
+
+def _known(number: int, default: int) -> int:
+    return default if number in _UNKNOWN else int(number)
+
+
+def _read_mastering(data: Any) -> Mastering | None:
+    """Parse FFmpeg's AVMasteringDisplayMetadata."""
+    if data is None:
+        return None
+    *ratios, has_primaries, has_luminance = np.frombuffer(data, np.int32)[:22].tolist()
+    if not has_primaries or not has_luminance or 0 in ratios[1::2]:
+        return None
+    values = [Fraction(*pair) for pair in zip(ratios[::2], ratios[1::2], strict=True)]
+    darkest, brightest = values[8:]
+    return Mastering(tuple(values[:8]), (brightest, darkest))
+
+
+def _read_light(data: Any) -> tuple[int, int] | None:
+    """Parse FFmpeg's AVContentLightMetadata."""
+    if data is None:
+        return None
+    pixel, mean = np.frombuffer(data, np.uint32)[:2].tolist()
+    return pixel, mean

@@ -12,7 +12,8 @@ from av.codec.codec import Capabilities
 from av.codec.context import Flags
 from av.format import Flags as FormatFlags
 
-from .colour import is_hd, tag_colours
+from .clip_info import MATRIX_BT709, Colours, Mastering
+from .colour import MATRIX_BT601, depth, is_hd, tag_colours
 
 _QUANTIZER_CODECS = (
     'mjpeg',
@@ -43,12 +44,29 @@ _ALWAYS = {
     'libx265': {'x265-params': 'log-level=error'},
 }
 """Options that an encoder always gets."""
+_HDR_METADATA = {
+    'libx265': ('x265-params', 'master-display', 'max-cll', (50_000, 10_000)),
+    'libx264': ('x264-params', 'mastering-display', 'cll', (50_000, 10_000)),
+    'libsvtav1': (
+        'svtav1-params',
+        'mastering-display',
+        'content-light',
+        (None, None),
+    ),
+}
+"""Encoders that store mastering data: their option, its keys, and units."""
 _CODECS_WITH_ASPECT = ('h264', 'hevc', 'mjpeg', 'mpeg1video', 'mpeg2video', 'mpeg4')
 """Codecs that store the pixel aspect ratio in the bitstream."""
 _FORMATS_WITH_ASPECT = ('mp4', 'mov')
 """Containers that store the pixel aspect ratio."""
-_CODECS_WITH_MATRIX = ('av1', 'h264', 'mpeg2video', 'vp9')
+_CODECS_WITH_MATRIX = ('av1', 'h264', 'hevc', 'mpeg2video', 'vp9')
 """Codecs that store the matrix of their YUV in the bitstream; AVI does not store it."""
+_CODECS_WITH_TRANSFER = ('av1', 'h264', 'hevc', 'mpeg2video')
+"""Codecs that store primaries and transfer as well."""
+_HDR_ENCODERS = ('libx265', 'libsvtav1', 'libx264', 'libvpx-vp9')
+"""Encoders of HDR by preference; the first that a container holds is taken."""
+_HDR_BITS = 10
+"""Fewest bits of a sample that PQ and HLG need."""
 _CONSTANT_RATE_CODECS = ('mpeg1video', 'mpeg2video', 'mpeg4', 'msmpeg4v3', 'msmpeg4v2')
 """Codecs without times finer than the frame rate."""
 _CONSTANT_RATE_FORMATS = ('avi',)
@@ -71,6 +89,7 @@ class Encoding:
         fps (Fraction): Frames per second, the mean of a variable rate.
         tick (Fraction): Unit of the timestamps in seconds.
         sample_aspect_ratio (Fraction): Width by height of a pixel.
+        colours (Colours): What the RGB values of the frames mean.
     """
 
     format: str
@@ -82,6 +101,7 @@ class Encoding:
     fps: Fraction
     tick: Fraction
     sample_aspect_ratio: Fraction
+    colours: Colours = Colours()
 
     def add_to(self, container: av.container.OutputContainer) -> av.VideoStream:
         """Add a stream with this encoding to a container of any format.
@@ -93,13 +113,17 @@ class Encoding:
             self.codec,
             rate=self.fps,
             time_base=self.tick,
-            options={**self._fixed_options, **self.options},
+            options={
+                **self._fixed_options,
+                **_hdr_options(self.codec, self.colours),
+                **self.options,
+            },
         )
         context = stream.codec_context
         context.height, context.width = self.height, self.width
         context.pix_fmt = self.pixel_format
         context.sample_aspect_ratio = self.sample_aspect_ratio
-        tag_colours(context, self.is_bt709)
+        tag_colours(context, self.colours, self.matrix)
         # The container may be that of a segment, of another format than the file.
         if self._has_global_header:
             context.flags |= Flags.global_header
@@ -132,15 +156,26 @@ class Encoding:
                 ) from error
 
     @property
-    def is_bt709(self) -> bool:
-        """Whether YUV is BT.709; if it cannot be declared, what players assume."""
+    def matrix(self) -> int:
+        """Number of YUV's matrix; if it cannot be declared, what players assume."""
         if self._canonical_codec == 'mjpeg':
-            return False  # It is BT.601 by definition.
-        return (
-            self.format != 'avi'
-            or self._canonical_codec in _CODECS_WITH_MATRIX
-            or is_hd(self.height)
+            return MATRIX_BT601  # By definition.
+        if self.format != 'avi' or self._canonical_codec in _CODECS_WITH_MATRIX:
+            return self.colours.matrix
+        return MATRIX_BT709 if is_hd(self.height) else MATRIX_BT601
+
+    @property
+    def keeps_colours(self) -> bool:
+        """Whether the file declares primaries and transfer, or need not."""
+        return self.colours[:2] == Colours()[:2] or _declares_colours(
+            self.format, self.codec
         )
+
+    @property
+    def keeps_mastering(self) -> bool:
+        """Whether the file stores mastering display and light levels, if declared."""
+        declared = self.colours.mastering, self.colours.light
+        return declared == (None, None) or self.codec in _HDR_METADATA
 
     @property
     def keeps_aspect(self) -> bool:
@@ -168,13 +203,15 @@ class Encoding:
         return bool(flags & FormatFlags.global_header.value)
 
 
-def find_codec(format: str, name: str | None = None) -> str:
+def find_codec(format: str, name: str | None = None, is_hdr: bool = False) -> str:
     """Find the encoder to use.
 
     Args:
         format (str): FFmpeg's name of the container.
         name (str, optional): The encoder, or the codec, such as ``'hevc'``; by default
             H.264, or VP9 in WebM.
+        is_hdr (bool): Whether the default must keep HDR: HEVC, AV1 in WebM, or H.264
+            in AVI.
 
     Returns:
         str: FFmpeg's name of the encoder.
@@ -185,6 +222,8 @@ def find_codec(format: str, name: str | None = None) -> str:
     with av.open(os.devnull, 'w', format=format) as container:
         supported = container.supported_codecs
         default = container.default_video_codec
+    if name is None and is_hdr:
+        return next(iter(_list_hdr_encoders(format)), default)
     if name is None:
         is_there = 'libx264' in supported & codecs_available
         return 'libx264' if is_there else Codec(default, 'w').name
@@ -232,6 +271,27 @@ def check_pixel_format(codec: str, pixel_format: str) -> None:
         )
 
 
+def check_hdr(format: str, codec: str, pixel_format: str | None, hdr: str) -> None:
+    """Raise a ValueError if HDR would be shown with wrong colours.
+
+    Args:
+        format (str): FFmpeg's name of the container.
+        codec (str): FFmpeg's name of the encoder.
+        pixel_format (str, optional): As wanted by the user.
+        hdr (str): Name of the source's transfer, such as ``'PQ'``.
+    """
+    pixel_format = pixel_format or find_pixel_format(codec, 2, 2, is_deep=True)
+    is_deep = depth(av.VideoFormat(pixel_format)) >= _HDR_BITS
+    if is_deep and _declares_colours(format, codec):
+        return
+    lack = 'declare its colours' if is_deep else f'hold its {_HDR_BITS} bits'
+    raise ValueError(
+        f'the source is HDR ({hdr}), and {codec} in {pixel_format} cannot {lack} in '
+        f'{format} files; leave codec and pixel format out, or take one of '
+        f'{", ".join(_list_hdr_encoders(format))} in yuv420p10le'
+    )
+
+
 def find_pixel_format(codec: str, height: int, width: int, is_deep: bool) -> str:
     """Find the pixel format to use.
 
@@ -276,6 +336,56 @@ def find_tick(
     if source_tick is not None:
         return source_tick
     return Fraction(1, fps.numerator * -(-_FINE_TICKS // fps.numerator))
+
+
+def _declares_colours(format: str, codec: str) -> bool:
+    """Whether a file stores primaries and transfer: the container or the bitstream."""
+    return format != 'avi' or Codec(codec, 'w').canonical_name in _CODECS_WITH_TRANSFER
+
+
+def _list_hdr_encoders(format: str) -> list[str]:
+    """Encoders that keep HDR in a container, the best first."""
+    with av.open(os.devnull, 'w', format=format) as container:
+        supported = container.supported_codecs & codecs_available
+    # Nothing but H.264 is expected in AVI.
+    wanted = ('libx264',) if format == 'avi' else _HDR_ENCODERS
+    return [name for name in wanted if name in supported]
+
+
+def _hdr_options(codec: str, colours: Colours) -> dict[str, str]:
+    """Options with which an encoder stores mastering display and light levels."""
+    if codec not in _HDR_METADATA:
+        return {}
+    option, mastering_name, light_name, units = _HDR_METADATA[codec]
+    parts = []
+    if colours.mastering is not None:
+        parts.append(f'{mastering_name}={_format_mastering(colours.mastering, *units)}')
+    if colours.light is not None:
+        parts.append(f'{light_name}={",".join(map(str, colours.light))}')
+    if not parts:
+        return {}
+    if codec == 'libx265':
+        parts += ['hdr10=1', 'repeat-headers=1']
+    fixed = _ALWAYS.get(codec, {}).get(option)
+    return {option: ':'.join([*filter(None, [fixed]), *parts])}
+
+
+def _format_mastering(
+    mastering: Mastering, per_unit: int | None, per_nit: int | None
+) -> str:
+    """Write a mastering display as encoders read it, in integers or decimals."""
+
+    def write(value: Fraction, scale: int | None) -> str:
+        return str(float(value)) if scale is None else str(round(value * scale))
+
+    red, green, blue, white = [
+        f'({write(x, per_unit)},{write(y, per_unit)})'
+        for x, y in zip(
+            mastering.primaries[::2], mastering.primaries[1::2], strict=True
+        )
+    ]
+    luminance = ','.join(write(value, per_nit) for value in mastering.luminance)
+    return f'G{green}B{blue}R{red}WP{white}L({luminance})'
 
 
 def _find_encoder(name: str) -> Codec | None:

@@ -10,6 +10,9 @@ from .limits import Limits
 DEFAULT_FPS = Fraction(25)
 """Frames per second where neither a file nor a caller gives them."""
 
+DEINTERLACE = ('auto', 'off')
+"""Ways to treat interlaced frames."""
+
 
 @dataclass(frozen=True)
 class ReadOptions:
@@ -26,6 +29,10 @@ class ReadOptions:
         limits (Limits): What is refused as too large or too long.
         keep_depth (bool): Give uint16 for video of more than 8 bits and for 16-bit
             images, instead of rounding to 8 bits.
+        deinterlace (str): ``'auto'`` for deinterlacing the frames of a video file that
+            are marked as interlaced, each to one frame; ``'off'`` for leaving them.
+        stop_at_damage (bool): End a video file at the first frame that cannot be
+            decoded, instead of leaving such frames out.
         to_srgb (bool): Convert images with an ICC profile to sRGB, instead of keeping
             the profile.
 
@@ -35,8 +42,8 @@ class ReadOptions:
         folder_fps (Fraction): As given, but exact.
 
     Raises:
-        ValueError: If ``start`` or ``end`` is negative, or ``end`` is not after
-            ``start``.
+        ValueError: If ``start`` or ``end`` is negative, ``end`` is not after
+            ``start``, or ``deinterlace`` is unknown.
     """
 
     start: Fraction | float | None = None
@@ -45,9 +52,16 @@ class ReadOptions:
     pattern: str | None = None
     limits: Limits = Limits()
     keep_depth: bool = False
+    deinterlace: str = 'auto'
+    stop_at_damage: bool = False
     to_srgb: bool = False
 
     def __post_init__(self) -> None:
+        if self.deinterlace not in DEINTERLACE:
+            raise ValueError(
+                f'deinterlace must be one of {", ".join(DEINTERLACE)}, got '
+                f'{self.deinterlace!r}'
+            )
         start = _to_seconds('start', self.start)
         end = _to_seconds('end', self.end)
         if end is not None and end <= (start or 0):
@@ -70,7 +84,7 @@ class WriteOptions:
 
     Args:
         codec (str, optional): FFmpeg's name of the codec or encoder of a video file; by
-            default H.264, or VP9 in WebM.
+            default H.264, or VP9 in WebM; for HDR HEVC, or AV1 in WebM.
         crf (float, optional): Constant rate factor of a video file, the smaller the
             better; by default 15.
         pixel_format (str, optional): FFmpeg's name; by default 4:2:0, or 4:4:4 for odd

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections import deque
 from collections.abc import Iterator
 from fractions import Fraction
 from itertools import chain
@@ -14,16 +15,33 @@ from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 
 from .clip_info import ClipInfo
-from .colour import Orientation, depth, to_rgb
+from .clock import ContinuousClock
+from .colour import Orientation, depth, read_colours, to_rgb
 from .container import declared_size, exact, open_container
+from .damage import DamageLog
 from .frames import TimedFrame
 from .image_files import read_profile
 from .images import decode_image, list_images, open_image
+from .interlace import deinterlace
 from .options import DEFAULT_FPS, READ_DEFAULTS, ReadOptions
 from .timestamps import fill_times
 
 _LOGGER = logging.getLogger('fmanet_mm')
 _MAX_INT = 2**31 - 1
+_MAX_RATE = 240
+"""Most frames per second that are taken for the rate of a video."""
+_LOST_WITH_FRAMES = {
+    'A53_CC': 'closed captions',
+    'DYNAMIC_HDR_PLUS': 'HDR10+ metadata',
+    'DOVI_METADATA': 'Dolby Vision metadata',
+    'SPHERICAL': 'the projection of 360 degree video',
+    'STEREO3D': 'the arrangement of stereoscopic video',
+}
+"""Side data of frames that are not carried over, and what to call them."""
+
+
+_Shown = tuple[Fraction | None, Fraction | None]
+"""Timestamp and duration of a frame, in seconds."""
 
 
 class FrameReader:
@@ -46,6 +64,8 @@ class FrameReader:
         num_frames (int | None): Number of frames; for a video file an estimate from its
             header, or None if that does not allow one.
         info (ClipInfo): Facts for the file that is written from this one.
+        last_duration (Fraction | None): Seconds for which the frame that was given
+            last is shown; None if the source does not say.
     """
 
     path: Path
@@ -62,7 +82,9 @@ class FrameReader:
         self._start = options.start or Fraction(0)
         self._end = options.end
         self._limits = options.limits
+        self.last_duration = None
         self._alpha_reported = False
+        self._options = options
 
     def __enter__(self) -> 'FrameReader':
         return self
@@ -174,10 +196,11 @@ class VideoFileReader(FrameReader):
         context.options = decoder_options
         context.thread_count = 1  # With slice threads, damage in H.264 goes unnoticed.
         self.fps = exact(stream.average_rate or stream.guessed_rate or DEFAULT_FPS)
-        self.num_frames = self._expected_frames(options, stop)
+        self.num_frames = self._expected_frames()
 
-        self._keep_depth = options.keep_depth
-        self._damage = None
+        self._damage = DamageLog(self.path, options.stop_at_damage)
+        self._last_timestamp = None
+        self._lost_kinds = set()
         frames = self._decode()
         first = next(frames)
         self._frames = chain([first], frames)
@@ -191,6 +214,9 @@ class VideoFileReader(FrameReader):
             start=options.start,
             end=options.end,
             origin=self._origin,
+            finest_rate=self._finest_rate(),
+            colours=self._colours,
+            deinterlace=options.deinterlace,
         )
 
     def close(self) -> None:
@@ -218,24 +244,56 @@ class VideoFileReader(FrameReader):
             times.append(self._end)
         return min(times, default=None)
 
-    def _expected_frames(
-        self, options: ReadOptions, stop: Fraction | None
-    ) -> int | None:
-        if options.start is None and options.end is None and self._stream.frames:
-            return self._stream.frames
-        if stop is None:
+    def _expected_frames(self) -> int | None:
+        """Number of frames that will be given; None if the header may be wrong.
+
+        Clocks that may restart make the duration wrong, and edit lists the number.
+        """
+        length = self._length()
+        if length is None:
             return None
+        counted = self._stream.frames
+        is_complete = not self._start and self._end is None
+        if counted and is_complete:
+            is_likely = abs(counted - length * self.fps) <= max(2, counted // 50)
+            return counted if is_likely else None
+        if self._stream.base_rate != self._stream.average_rate:
+            return None  # The rate varies.
+        stop = length if self._end is None else min(self._end, length)
         return max(1, round((stop - self._start) * self.fps))
+
+    def _length(self) -> Fraction | None:
+        """Seconds that the video lasts, if the header can be trusted."""
+        if ContinuousClock(self._container).enabled:
+            return None
+        if self._stream.duration is not None:
+            return self._stream.duration * self._tick
+        begin = (self._stream.start_time or 0) * self._tick
+        tag = self._stream.metadata.get('DURATION')
+        if tag is not None and (end := _parse_duration(tag)) is not None:
+            return end - begin
+        if len(self._container.streams) == 1 and self._container.duration:
+            return Fraction(self._container.duration, av.time_base) - begin
+        return None
+
+    def _finest_rate(self) -> Fraction:
+        """Rate of the shortest steps between frames, if it is plausible."""
+        finest = exact(self._stream.base_rate or self.fps)
+        return finest if self.fps < finest <= _MAX_RATE else self.fps
 
     def _numbered(self) -> Iterator[tuple[int, TimedFrame]]:
         return self._frames
 
     def _decode(self) -> Iterator[tuple[int, TimedFrame]]:
-        """Decode up to the end or the first damage; raise if it is damage."""
+        """Decode up to the end; raise if that is damage."""
         reformatter = VideoReformatter()
         self._origin = None
         count = given = 0
-        for frame, timestamp in fill_times(self._decode_intact(), 1 / self.fps):
+        frames = self._decode_intact()
+        if self._options.deinterlace == 'auto':
+            frames = deinterlace(frames, self.path)
+        timed = (((frame, length), time) for frame, (time, length) in frames)
+        for (frame, length), timestamp in fill_times(timed, 1 / self.fps):
             if self._origin is None:
                 self._origin = timestamp
                 self._describe(frame)
@@ -245,17 +303,23 @@ class VideoFileReader(FrameReader):
             self._limits.check_duration(self.path, time)
             if time >= self._start:
                 self._limits.check_size(self.path, frame.height, frame.width)
+                self.last_duration = length
+                if length is not None and self._end is not None:
+                    self.last_duration = min(length, self._end - time)
                 yield count, TimedFrame(self._convert(frame, reformatter), time)
                 given += 1
             count += 1
         else:
             self._check_end(count)
+        if self._origin is not None:
+            self._damage.report(self._origin, self._last_timestamp)
         if given == 0:
             raise ValueError(f'{self.path} holds no frames{self._part()}')
 
     def _describe(self, first: av.VideoFrame) -> None:
         """Take from the first frame what all frames have in common."""
-        is_deep = self._keep_depth and depth(first.format) > 8
+        is_deep = self._options.keep_depth and depth(first.format) > 8
+        self._colours = read_colours(first, self._stream.codec_context)
         self.dtype = np.dtype(np.uint16 if is_deep else np.uint8)
         if len(first.format.components) in (2, 4):
             self._report_alpha()
@@ -277,50 +341,115 @@ class VideoFileReader(FrameReader):
 
     def _check_end(self, count: int) -> None:
         """Raise a ValueError if the stream ended early."""
-        if self._damage is None and self._is_truncated():
-            self._damage = 'the file is truncated'
-        if self._damage is None:
+        reason = self._damage.last_reason(self._last_timestamp)
+        if reason is None and self._is_truncated():
+            reason = 'the file is truncated'
+        if reason is None:
             return
+        if self._origin is not None:
+            self._damage.report(self._origin, self._last_timestamp)
         context = self._stream.codec_context
         self._limits.check_size(self.path, context.height, context.width)
         if context.width == 0 and self._limits.max_pixels is not None:
-            self._damage += (
+            reason += (
                 f', or its frames are larger than max_pixels = '
                 f'{self._limits.max_pixels}, a limit that can be changed'
             )
         raise ValueError(
             f'{self.path} ends at frame {count}: this and the frames after it cannot '
-            f'be decoded ({self._damage})'
+            f'be decoded ({reason})'
         )
 
-    def _decode_intact(self) -> Iterator[tuple[av.VideoFrame, Fraction | None]]:
-        """Frames up to the first damage, which is recorded, with their timestamps.
+    def _decode_intact(self) -> Iterator[tuple[av.VideoFrame, _Shown]]:
+        """Frames that are not damaged, with timestamps and durations.
 
         Formats without presentation times, such as AVI, have decoding times, from which
-        the decoder derives those of frames.
+        the decoder derives those of frames. An empty packet repeats a frame.
         """
         use_dts = None
-        for frame in self._decode_to_damage():
+        last = None
+        self._durations, self._repeats = {}, deque()
+        for frame in self._decode_packets():
             if use_dts is None:
                 use_dts = frame.pts is None
             timestamp = frame.dts if use_dts else frame.pts
-            yield frame, None if timestamp is None else timestamp * self._tick
+            if frame.is_corrupt:
+                self._damage.add(self._seconds(timestamp), 'its data are damaged')
+                if self._damage.is_over:
+                    return
+                continue
+            yield from self._repeat(last, timestamp)
+            last = frame
+            self._report_lost(frame)
+            yield frame, self._shown(timestamp)
+        yield from self._repeat(last, None)
 
-    def _decode_to_damage(self) -> Iterator[av.VideoFrame]:
+    def _shown(self, timestamp: int | None) -> _Shown:
+        """Timestamp and duration of an intact frame in seconds."""
+        time = self._seconds(timestamp)
+        if time is not None:
+            self._last_timestamp = max(time, self._last_timestamp or time)
+        return time, self._seconds(self._durations.pop(timestamp, None) or None)
+
+    def _repeat(
+        self, frame: av.VideoFrame | None, before: int | None
+    ) -> Iterator[tuple[av.VideoFrame, _Shown]]:
+        """Give a frame again for each empty packet up to a timestamp."""
+        while self._repeats and (before is None or self._repeats[0] < before):
+            timestamp = self._repeats.popleft()
+            if frame is not None:
+                yield frame, self._shown(timestamp)
+
+    def _seconds(self, ticks: int | None) -> Fraction | None:
+        return None if ticks is None else ticks * self._tick
+
+    def _decode_packets(self) -> Iterator[av.VideoFrame]:
+        """Decode as far as possible; what fails is noted."""
+        for packet in self._read_packets():
+            ticks = packet.dts if packet.pts is None else packet.pts
+            if packet.size == 0:
+                if ticks is not None:
+                    self._repeats.append(ticks)
+                continue
+            if packet.duration:
+                self._durations[packet.pts] = packet.duration
+            if packet.is_corrupt and not self._clock.enabled:
+                self._damage.add(self._seconds(ticks), 'its data are incomplete')
+            else:
+                yield from self._decode_packet(packet, self._seconds(ticks))
+            if self._damage.is_over:
+                break
+        yield from self._flush()
+
+    def _decode_packet(
+        self, packet: av.Packet, time: Fraction | None
+    ) -> Iterator[av.VideoFrame]:
+        """Decode a packet.
+
+        A jump of the counters of a transport stream marks a packet that may be intact.
+        """
+        if packet.is_corrupt:
+            if self._options.stop_at_damage:
+                self._damage.add(time, 'its data are incomplete')
+                return
+            self._damage.add_jump(time)
+            packet = _without_mark(packet)
         try:
-            for packet in self._container.demux(self._stream):
-                if packet.is_corrupt:
-                    self._damage = 'its data are incomplete'
-                    break
-                for frame in packet.decode():
-                    if frame.is_corrupt:
-                        self._damage = 'its data are damaged'
-                        return
-                    yield frame
+            yield from self._stream.codec_context.decode(packet)
         except av.FFmpegError as error:
-            self._damage = error.strerror
-        if self._damage is not None:
-            yield from self._flush()
+            self._damage.add(time, error.strerror)
+
+    def _read_packets(self) -> Iterator[av.Packet]:
+        """The packets of the video; others only keep the clock."""
+        self._clock = ContinuousClock(self._container)
+        self._damage.restarts = self._clock.restarts
+        try:
+            for packet in self._container.demux(self._clock.streams(self._stream)):
+                self._clock.correct(packet)
+                if packet.stream_index == self._stream.index:
+                    yield packet
+        except av.FFmpegError as error:
+            self._damage.add(None, error.strerror, is_last=True)
 
     def _flush(self) -> Iterator[av.VideoFrame]:
         """Frames that the decoder has buffered to bring them into display order."""
@@ -328,6 +457,13 @@ class VideoFileReader(FrameReader):
             yield from self._stream.codec_context.decode(None)
         except av.FFmpegError:
             return
+
+    def _report_lost(self, frame: av.VideoFrame) -> None:
+        """Log once what a frame carries that the output will lack."""
+        for kind, name in _LOST_WITH_FRAMES.items():
+            if kind not in self._lost_kinds and frame.side_data.get(kind) is not None:
+                self._lost_kinds.add(kind)
+                _LOGGER.warning('%s has %s, left out', self.path, name)
 
     def _is_truncated(self) -> bool:
         """Compare with the declared size; FFmpeg reports no error in some formats."""
@@ -409,6 +545,23 @@ class ImageFolderReader(FrameReader):
                     path,
                 )
             return image
+
+
+def _parse_duration(text: str) -> Fraction | None:
+    """Read a time as Matroska has it in tags, such as 00:00:02.200000000."""
+    try:
+        hours, minutes, seconds = map(Fraction, text.split(':'))
+    except ValueError:
+        return None
+    return 3600 * hours + 60 * minutes + seconds
+
+
+def _without_mark(packet: av.Packet) -> av.Packet:
+    """Copy a packet without its mark of being corrupt, which its frames would get."""
+    clean = av.Packet(bytes(packet))
+    clean.pts, clean.dts = packet.pts, packet.dts
+    clean.duration, clean.time_base = packet.duration, packet.time_base
+    return clean
 
 
 def open_frames(

@@ -123,7 +123,13 @@ class Segments:
             except av.FFmpegError:
                 return  # Its end cannot be written, but it is not needed either.
 
-    def join(self, stream: av.VideoStream, tick: Fraction) -> Iterator[av.Packet]:
+    def join(
+        self,
+        stream: av.VideoStream,
+        tick: Fraction,
+        last_duration: Fraction,
+        begin: int = 0,
+    ) -> Iterator[av.Packet]:
         """Give the packets of all segments for a stream of another file.
 
         Segments keep presentation times. Decoding times are computed here, across the
@@ -133,9 +139,11 @@ class Segments:
         Args:
             stream (VideoStream): The stream.
             tick (Fraction): Unit of its timestamps in seconds.
+            last_duration (Fraction): Seconds for which the last frame is shown.
+            begin (int): Time of the first frame shown, in ticks.
 
         Yields:
-            Packet: In decoding order. The first frame shown has the time 0.
+            Packet: In decoding order.
         """
         times = [_to_ticks(packet, tick) for packet in self._packets()]
         shown = sorted(times)
@@ -144,12 +152,14 @@ class Segments:
         lead = shown[delay] - shown[0]
         decoded = [time - lead for time in shown[:delay]] + shown[: len(shown) - delay]
         durations = {time: after - time for time, after in pairwise(shown)}
+        held = max(1, round(last_duration / tick))
+        zero = shown[0] - begin
         for packet, time, dts in zip(self._packets(), times, decoded, strict=True):
             packet.stream = stream
             packet.time_base = tick
-            packet.pts = time - shown[0]
-            packet.dts = dts - shown[0]
-            packet.duration = durations.get(time, 0)
+            packet.pts = time - zero
+            packet.dts = dts - zero
+            packet.duration = durations.get(time, held)
             yield packet
 
     def times(self) -> tuple[Fraction, Fraction]:

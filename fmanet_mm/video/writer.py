@@ -2,10 +2,11 @@
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from heapq import merge
 from itertools import count
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,11 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from ..utils.names import check_name, same_place
-from .clip_info import ClipInfo
+from .clip_info import ClipInfo, Colours
 from .colour import from_rgb
 from .encoding import (
     Encoding,
+    check_hdr,
     check_pixel_format,
     find_codec,
     find_options,
@@ -30,7 +32,7 @@ from .frames import check_image
 from .image_files import embed_profile, is_srgb
 from .options import DEFAULT_FPS, NO_RESUME, WRITE_DEFAULTS, Resume, WriteOptions
 from .segments import NUM_FRAMES, Segments
-from .stream_copy import CopiedStreams, TimeSpan
+from .stream_copy import CopiedStreams, MuxError, TimeSpan
 from .work_folder import WorkFolder
 
 _LOGGER = logging.getLogger('fmanet_mm')
@@ -70,6 +72,7 @@ class FrameWriter:
     ) -> None:
         self.path = Path(path)
         self.num_frames = 0
+        self._last_duration = None
         self._target = self.path.resolve()
         check_name(self._target)
         if source is not None and same_place(source.path, self._target):
@@ -114,6 +117,10 @@ class FrameWriter:
         self._size = image.shape[:2]
         self._write(image, time)
         self.num_frames += 1
+
+    def hold(self, duration: Fraction | None) -> None:
+        """Set for how many seconds the last frame is shown; None for 1 / fps."""
+        self._last_duration = duration
 
     def __enter__(self) -> 'FrameWriter':
         try:
@@ -230,10 +237,17 @@ class VideoFileWriter(FrameWriter):
             fps = DEFAULT_FPS if source is None else source.fps
         self.fps = Fraction(fps).limit_denominator(65536)
         self._format = find_format(path)
-        self._codec = find_codec(self._format, options.codec)
+        self._rate = self.fps
+        if self._format == 'avi' and source is not None and source.finest_rate:
+            self._rate = source.finest_rate  # Empty packets fill longer steps.
+        self._colours = source.colours if source else Colours()
+        hdr = self._colours.hdr
+        self._codec = find_codec(self._format, options.codec, hdr is not None)
         self._codec_options = find_options(self._codec, options.crf)
         if options.pixel_format is not None:
             check_pixel_format(self._codec, options.pixel_format)
+        if hdr is not None:
+            check_hdr(self._format, self._codec, options.pixel_format, hdr)
         self._pixel_format = options.pixel_format
         settings = dict(
             fps=self.fps,
@@ -262,27 +276,41 @@ class VideoFileWriter(FrameWriter):
         self._sample_aspect_ratio = (
             source.sample_aspect_ratio if source else Fraction(1)
         )
-        self._tick = find_tick(
-            self._format, self._codec, self.fps, self._inspect_source()
-        )
+        self._is_cut = source is not None and source.start is not None
+        self._plan = None
+        self._tick = self._inspect_source()
         self._reformatter = VideoReformatter()
         self._encoding = None
         self._last = None
         self._last_time = None
 
-    def _inspect_source(self) -> Fraction | None:
-        """Return its unit of time, and warn of streams that cannot be copied."""
+    def _inspect_source(self) -> Fraction:
+        """Plan what becomes of its streams; return the unit of time to write in."""
         if self._source is None:
-            return None
+            return find_tick(self._format, self._codec, self._rate)
         with CopiedStreams(self._source.path, self._format) as streams:
-            if streams.unfit:
-                _LOGGER.warning(
-                    '%s cannot hold all of %s, so this is left out: %s',
-                    self.path,
-                    self._source.path,
-                    ', '.join(streams.unfit),
-                )
-            return streams.tick
+            tick = find_tick(self._format, self._codec, self._rate, streams.tick)
+            plan = streams.plan(self._source.origin, self._is_cut, tick)
+            left_out = streams.describe(plan.left_out) + streams.lost_tags()
+            converted = streams.describe(list(plan.converted))
+        if left_out:
+            _LOGGER.warning(
+                '%s cannot hold all of %s, so this is left out: %s',
+                self.path,
+                self._source.path,
+                ', '.join(left_out),
+            )
+        if converted:
+            _LOGGER.warning(
+                '%s cannot hold all audio of %s as it is, so this is converted to '
+                '%s, without loss: %s',
+                self.path,
+                self._source.path,
+                ' and '.join(sorted(set(plan.converted.values()))),
+                ', '.join(converted),
+            )
+        self._plan = plan
+        return tick
 
     def _adopt(self) -> int:
         return self._segments.adopt()
@@ -296,12 +324,13 @@ class VideoFileWriter(FrameWriter):
     def _write(self, image: np.ndarray, time: Fraction | None) -> None:
         try:
             if self._encoding is None:
-                self._begin(image.dtype == np.uint16)
+                is_hdr = self._colours.hdr is not None
+                self._begin(is_hdr or image.dtype == np.uint16)
             picture = from_rgb(
                 image,
                 self._encoding.pixel_format,
                 self._reformatter,
-                self._encoding.is_bt709,
+                self._encoding.matrix,
             )
             picture.pts = self._to_ticks(time)
             picture.time_base = self._tick
@@ -328,6 +357,23 @@ class VideoFileWriter(FrameWriter):
                 self._target.suffix,
                 self._sample_aspect_ratio,
             )
+        if not encoding.keeps_colours:
+            _LOGGER.warning(
+                '%s does not declare its colours (primaries %d, transfer %d of ITU-T '
+                'H.273), which players need: %s in %s does not store them; .mp4 does',
+                self.path,
+                *self._colours[:2],
+                self._codec,
+                self._target.suffix,
+            )
+        if not encoding.keeps_mastering:
+            _LOGGER.warning(
+                '%s does not store the mastering display and light levels of %s, '
+                'which are left out: %s has no place for them, libx265 has',
+                self.path,
+                self._source.path,
+                self._codec,
+            )
         self._encoding = encoding
 
     def _encode_as(self, pixel_format: str) -> Encoding:
@@ -338,9 +384,10 @@ class VideoFileWriter(FrameWriter):
             pixel_format=pixel_format,
             height=self._size[0],
             width=self._size[1],
-            fps=self.fps,
+            fps=self._rate,
             tick=self._tick,
             sample_aspect_ratio=self._sample_aspect_ratio,
+            colours=self._colours,
         )
 
     def _to_ticks(self, time: Fraction | None) -> int:
@@ -362,43 +409,77 @@ class VideoFileWriter(FrameWriter):
         return self._join()
 
     def _join(self, is_partial: bool = False) -> Path:
-        """Join the segments and the other streams of the source into a file."""
+        """Join the segments and the other streams of the source into a file.
+
+        A stream that cannot be written after all is left out.
+        """
         result = self._folder.path / f'joined{self._target.suffix}'
-        with av.open(
-            str(result),
+        if self._source is None:
+            with self._open_result(result, {}) as container:
+                stream = self._encoding.add_to(container)
+                container.mux(self._video_packets(stream))
+            return result
+        while True:
+            with CopiedStreams(self._source.path, self._format, self._plan) as streams:
+                try:
+                    self._join_source(result, streams, is_partial)
+                    return result
+                except MuxError as error:
+                    _LOGGER.warning(
+                        '%s of %s cannot be written to %s (%s) and is left out',
+                        *streams.describe([error.index]),
+                        self._source.path,
+                        self.path,
+                        error.reason,
+                    )
+                    self._plan = self._plan.drop(error.index)
+
+    def _open_result(
+        self, path: Path, options: Mapping[str, str]
+    ) -> av.container.OutputContainer:
+        return av.open(
+            str(path),
             'w',
             format=self._format,
-            container_options=_container_options(self._format),
-        ) as container:
-            stream = self._encoding.add_to(container)
-            if self._source is None:
-                container.mux(self._segments.join(stream, self._tick))
-            else:
-                self._join_source(container, stream, is_partial)
-        return result
+            container_options={**_container_options(self._format), **options},
+        )
 
     def _join_source(
-        self,
-        container: av.container.OutputContainer,
-        stream: av.VideoStream,
-        is_partial: bool,
+        self, result: Path, streams: CopiedStreams, is_partial: bool
     ) -> None:
         first, last = self._segments.times()
         end = last + 1 / self.fps if is_partial else self._source.end
+        zero = self._source.origin + first
+        lead = 0 if self._is_cut else ceil(self._plan.lead(zero) / self._tick)
         span = TimeSpan(
-            zero=self._source.origin + first,
+            zero=zero - lead * self._tick,
             # In AVI all streams begin at the same time.
-            is_cut=self._source.start is not None or self._format == 'avi',
-            end=None if end is None else end - first,
+            is_cut=self._is_cut or self._format == 'avi',
+            end=None if end is None else end - first + lead * self._tick,
         )
-        with CopiedStreams(self._source.path, self._format) as streams:
-            streams.add_to(container, span)
+        with self._open_result(result, streams.container_options()) as container:
+            stream = self._encoding.add_to(container)
+            streams.add_to(container, stream, span)
+            container.start_encoding()
             for packet in merge(
-                self._segments.join(stream, self._tick),
+                self._video_packets(stream, lead),
                 streams.packets(span),
                 key=_decoding_time,
             ):
-                container.mux(packet)
+                source = streams.source_of(packet)
+                try:
+                    container.mux(packet)
+                except av.FFmpegError as error:
+                    if source is None:
+                        raise
+                    raise MuxError(source, error.strerror) from error
+
+    def _video_packets(
+        self, stream: av.VideoStream, lead: int = 0
+    ) -> Iterator[av.Packet]:
+        duration = self._last_duration or 1 / self.fps
+        packets = self._segments.join(stream, self._tick, duration, lead)
+        return _pad_avi(packets) if self._format == 'avi' else packets
 
     def _save(self) -> int:
         """Close the open segment, and join the closed ones so they can be played."""
@@ -545,7 +626,11 @@ def _source_settings(source: ClipInfo | None) -> dict[str, Any]:
         return {}
     path = source.path.resolve()
     settings = dict(
-        source=path, start=source.start, end=source.end, num_frames=source.num_frames
+        source=path,
+        start=source.start,
+        end=source.end,
+        num_frames=source.num_frames,
+        deinterlace=source.deinterlace,
     )
     if path.is_file():
         settings['source_bytes'] = path.stat().st_size
@@ -556,6 +641,28 @@ def _container_options(format: str) -> dict[str, str]:
     if format in ('mp4', 'mov'):
         return {'movie_timescale': str(_MOVIE_TIMESCALE)}
     return {}
+
+
+def _pad_avi(packets: Iterator[av.Packet]) -> Iterator[av.Packet]:
+    """Fill the time before and during pictures with empty packets.
+
+    AVI has no times, only packets at a constant rate.
+    """
+    stop = 0
+    for packet in packets:
+        yield from (_empty_packet(packet, time) for time in range(stop, packet.dts))
+        stop = packet.dts + packet.duration
+        shown = packet.dts + 1
+        yield packet
+        yield from (_empty_packet(packet, time) for time in range(shown, stop))
+
+
+def _empty_packet(template: av.Packet, time: int) -> av.Packet:
+    packet = av.Packet(b'')
+    packet.stream, packet.time_base = template.stream, template.time_base
+    packet.pts = packet.dts = time
+    packet.duration = 1
+    return packet
 
 
 def _decoding_time(packet: av.Packet) -> Fraction:

@@ -435,13 +435,7 @@ def test_limits_are_checked_before_a_network_is_loaded(
 def test_bicubic_needs_no_checkpoint(tmp_path, make_clip):
     """A network of MMagic's models, without weights."""
     clip = make_clip('clip', 3)
-    config = tmp_path / 'bicubic.py'
-    config.write_text(
-        "model = dict(type='BaseEditModel',\n"
-        "    generator=dict(type='BicubicUpsampling', scale=4))\n"
-        "restorer = dict(type='WindowRestorer', num_frames=3, scale=4)\n"
-    )
-    arguments = [clip, '--config', str(config), '--device', 'cpu', '--compare']
+    arguments = [clip, '--config', 'baselines/bicubic', '--device', 'cpu', '--compare']
     assert main([*arguments, '--out', str(tmp_path / 'out')]) == 0
     for image, restored in zip(
         read_clip(clip), read_clip(tmp_path / 'out'), strict=True

@@ -44,3 +44,12 @@ def test_registered():
     )
     assert isinstance(sampler, ContiguousSampler)
     assert [*sampler] == [0, 1]
+
+
+def test_some_samples_spread_over_the_dataset():
+    sampler = ContiguousSampler(range(100), at_most=4)
+    assert [*sampler] == [12, 37, 62, 87]
+    assert len(sampler) == 4
+    assert [*ContiguousSampler(range(3), at_most=4)] == [0, 1, 2]
+    with pytest.raises(ValueError, match='at_most must be positive, got 0'):
+        ContiguousSampler(range(3), at_most=0)

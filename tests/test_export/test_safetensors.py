@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,7 +11,6 @@ from fmanet_mm import __version__
 from fmanet_mm.export.safetensors import save_safetensors
 from fmanet_mm.restoration import load_network
 from fmanet_mm.restoration.description import KEY, Description
-from fmanet_mm.utils import config_root
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_what_only_training_needs_is_left_out(model):
 
 
 def test_descriptions_of_version_0_1_are_read():
-    file = config_root() / 'demo' / 'fmanet_demo.safetensors'
+    file = Path(__file__).parents[1] / 'data' / 'fmanet_tiny_v0_1.safetensors'
     with safe_open(file, 'pt') as opened:
         text = opened.metadata()[KEY]
     assert 'network' not in json.loads(text)

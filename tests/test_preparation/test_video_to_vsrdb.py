@@ -7,17 +7,17 @@ import cv2
 import numpy as np
 import pytest
 
-from fmanet_mm.datasets.degradation import (
-    average_frames,
-    bicubic_downsample,
-    crop_to_multiple,
-)
 from fmanet_mm.preparation import video_to_vsrdb
 from fmanet_mm.preparation.video_to_vsrdb import (
     INFO_FILE,
     Source,
     VSRDBRecipe,
     convert_videos,
+)
+from fmanet_mm.utils.degradation import (
+    average_frames,
+    bicubic_downsample,
+    crop_to_multiple,
 )
 
 KINDS = ('sharp', 'blur_bicubic/X4', 'sharp_bicubic/X4')

@@ -12,14 +12,15 @@ from fmanet_mm.restoration import StreamingRestorer, load_network
 from fmanet_mm.restoration.graphs import load_graph
 
 # Exporting to ONNX takes a minute of computing.
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.timeout(900), pytest.mark.slow]
 
 SUFFIXES = ('.pt2', '.onnx')
 
 
 @pytest.fixture(scope='module')
 def model():
-    return tiny_network()
+    # Exporting takes long.
+    return tiny_network(channels=12, num_blocks=1)
 
 
 @pytest.fixture(scope='module')

@@ -108,7 +108,7 @@ def test_safetensors_are_taken_as_weights(safetensors, tmp_path):
 
 
 def test_a_run_cannot_go_on_from_weights_alone(safetensors, tmp_path):
-    with pytest.raises(ValueError, match='holds no meta, .*load_from='):
+    with pytest.raises(ValueError, match='holds no meta, .*--from .*weights.safe'):
         train_with(safetensors, tmp_path, '--resume', safetensors)
 
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fmanet_mm.datasets.degradation import average_frames, bicubic_downsample
+from fmanet_mm.utils.degradation import average_frames, bicubic_downsample
 from fmanet_mm.video.reader import open_frames
 
 TOOL = Path(__file__).parents[2] / 'tools/dataset_converters/video_to_vsrdb.py'

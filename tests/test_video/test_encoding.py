@@ -170,13 +170,13 @@ def test_which_keep_the_shape_of_pixels(format, codec, ratio, expected):
 @pytest.mark.parametrize(
     ('format', 'codec', 'height', 'expected'),
     [
-        ('mp4', 'libx264', 48, True),
-        ('avi', 'libx264', 48, True),
-        ('matroska', 'ffv1', 48, True),
-        ('avi', 'ffv1', 576, False),
-        ('avi', 'ffv1', 578, True),
-        ('matroska', 'mjpeg', 1080, False),
+        ('mp4', 'libx264', 48, 1),
+        ('avi', 'libx264', 48, 1),
+        ('matroska', 'ffv1', 48, 1),
+        ('avi', 'ffv1', 576, 5),
+        ('avi', 'ffv1', 578, 1),
+        ('matroska', 'mjpeg', 1080, 5),
     ],
 )
 def test_matrices(format, codec, height, expected):
-    assert make_encoding(format=format, codec=codec, height=height).is_bt709 == expected
+    assert make_encoding(format=format, codec=codec, height=height).matrix == expected

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from av.video.reformatter import VideoReformatter
 
+from fmanet_mm.video.clip_info import Colours
 from fmanet_mm.video.colour import from_rgb, tag_colours
 
 COLOURS = {
@@ -45,7 +46,7 @@ def test_yuv_is_bt709_in_limited_range(name, dtype, pixel_format, factor):
 def test_yuv_of_bt601():
     image = np.zeros((16, 16, 3), np.uint8)
     image[..., 0] = 255
-    frame = from_rgb(image, 'yuv420p', VideoReformatter(), is_bt709=False)
+    frame = from_rgb(image, 'yuv420p', VideoReformatter(), matrix=5)
     yuv = [bytes(plane)[0] for plane in frame.planes]
     np.testing.assert_allclose(yuv, (81, 90, 240), atol=1)
 
@@ -78,18 +79,18 @@ def test_deep_ramps_keep_their_steps():
 
 
 @pytest.mark.parametrize(
-    ('pixel_format', 'is_bt709', 'matrix', 'colour_range'),
+    ('pixel_format', 'declared', 'matrix', 'colour_range'),
     [
-        ('yuv420p', True, 1, 1),
-        ('yuv420p', False, 5, 1),
-        ('yuvj420p', True, 1, 2),
-        ('gbrp', True, 0, 2),
+        ('yuv420p', 1, 1, 1),
+        ('yuv420p', 5, 5, 1),
+        ('yuvj420p', 1, 1, 2),
+        ('gbrp', 1, 0, 2),
     ],
 )
-def test_tags(pixel_format, is_bt709, matrix, colour_range):
+def test_tags(pixel_format, declared, matrix, colour_range):
     context = av.CodecContext.create('ffv1', 'w')
     context.pix_fmt = pixel_format
-    tag_colours(context, is_bt709)
+    tag_colours(context, Colours(), declared)
     assert context.colorspace == matrix
     assert context.color_range == colour_range
     assert context.color_primaries == 1

@@ -12,7 +12,7 @@ import pytest
 from av.stream import Disposition
 from PIL import Image
 
-from fmanet_mm.video.options import ReadOptions
+from fmanet_mm.video.options import READ_DEFAULTS, ReadOptions
 from fmanet_mm.video.reader import open_frames
 
 BIKES = 'datasets/data/bikes.mp4'
@@ -22,10 +22,10 @@ def greys(frames):
     return [round(float(frame.mean())) for frame in frames]
 
 
-def read_until_error(path):
+def read_until_error(path, options=READ_DEFAULTS):
     """All frames that are given, and the message of the error after them."""
     given = []
-    with open_frames(path) as frames, pytest.raises(ValueError) as error:
+    with open_frames(path, options) as frames, pytest.raises(ValueError) as error:
         for frame in frames:
             given.append(frame)
     return given, str(error.value)
@@ -231,7 +231,7 @@ def write_moving(path, codec='libx264', num_frames=40):
     ('name', 'codec'),
     [('clip.mp4', 'libx264'), ('clip.mkv', 'libx264'), ('clip.mp4', 'mpeg4')],
 )
-def test_gives_the_intact_part_of_a_damaged_video(tmp_path, name, codec):
+def test_gives_the_intact_parts_of_a_damaged_video(tmp_path, caplog, name, codec):
     path = write_moving(tmp_path / name, codec)
     with open_frames(path) as frames:
         whole = list(frames)
@@ -243,11 +243,19 @@ def test_gives_the_intact_part_of_a_damaged_video(tmp_path, name, codec):
     data[middle : middle + 8] = b'\xa5' * 8
     path.write_bytes(data)
 
-    given, message = read_until_error(path)
+    given, message = read_until_error(path, ReadOptions(stop_at_damage=True))
     assert len(given) == 20
     np.testing.assert_array_equal(given, whole[:20])
     assert f'{name} ends at frame 20: ' in message
     assert 'its data are damaged' in message
+
+    caplog.clear()
+    with open_frames(path) as frames:
+        kept = list(frames)
+    np.testing.assert_array_equal(kept[:20], whole[:20])
+    np.testing.assert_array_equal(kept[-10:], whole[-10:])
+    assert 'its data are damaged' in caplog.text
+    assert 'are left out, at 0.80 s' in caplog.text
 
 
 def test_the_number_of_the_frame_is_that_in_the_complete_video(tmp_path):

@@ -261,7 +261,7 @@ def test_pauses_between_subtitles_are_not_doubled(tmp_path):
         ('mkv', 'avi', 'flac', 'ass', ['stream 2 (subtitle, ass, ita)']),
         ('mkv', 'webm', 'flac', 'subrip',
          ['stream 1 (audio, flac, deu)', 'stream 2 (subtitle, subrip, ita)']),
-        ('mkv', 'mov', 'libopus', None, ['stream 1 (audio, opus, deu)']),
+        ('mkv', 'webm', 'aac', None, ['stream 1 (audio, aac, deu)']),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_left_out_and_named(
@@ -277,6 +277,19 @@ def test_what_does_not_fit_is_left_out_and_named(
     with av.open(str(target)) as container:
         kept = [stream.type for stream in container.streams]
     assert len(kept) == 2 + bool(subtitles) - len(left_out)
+
+
+def test_audio_that_does_not_fit_is_converted_and_named(tmp_path, caplog):
+    source = make_source(tmp_path / 'in.mkv', ['libopus'])
+    target = copy_to(tmp_path / 'out.mov', source)
+    assert caplog.messages == [
+        f'{target} cannot hold all audio of {source} as it is, so this is converted to '
+        'pcm_s24le, without loss: stream 1 (audio, opus, deu)'
+    ]
+    with av.open(str(target)) as container:
+        [audio] = container.streams.audio
+        assert audio.codec_context.name == 'pcm_s24le'
+        assert abs(audio.duration * audio.time_base - 2) < 0.01
 
 
 def test_what_fits_is_not_warned_of(tmp_path, caplog):

@@ -93,8 +93,9 @@ def test_flow_of_such_names_is_made(tmp_path, latin):
     for number, image in enumerate(moving_images(3, (32, 32))):
         (clip / f'{number:08d}.png').write_bytes(cv2.imencode('.png', image)[1])
     done = run(
-        'tools/generate_flow.py', '--data-root', tmp_path / latin, '--out', 'flow',
-        '--sharp-lr', 'clips', '--method', 'dis', '--device', 'cpu',
+        'tools/generate_flow.py',
+        '--data-root', tmp_path / latin, '--sharp-lr', 'clips', '--out', 'flow',
+        '--method', 'dis', '--device', 'cpu',
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert b'4 flow files written' in done.stdout

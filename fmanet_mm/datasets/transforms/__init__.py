@@ -1,7 +1,13 @@
 """Transforms that treat the frames of a window and their flow consistently."""
 
 from .flow_estimation import EstimateFlow
-from .geometry import CheckScale, VSRDBRandomCrop, VSRDBRandomFlip
+from .geometry import (
+    CheckScale,
+    VSRDBRandomChannels,
+    VSRDBRandomCrop,
+    VSRDBRandomFlip,
+    VSRDBRandomTranspose,
+)
 from .loading import LoadFlow, LoadFrames
 
 __all__ = [
@@ -9,6 +15,8 @@ __all__ = [
     'EstimateFlow',
     'LoadFlow',
     'LoadFrames',
+    'VSRDBRandomChannels',
     'VSRDBRandomCrop',
     'VSRDBRandomFlip',
+    'VSRDBRandomTranspose',
 ]

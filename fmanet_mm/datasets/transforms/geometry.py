@@ -130,6 +130,72 @@ class VSRDBRandomFlip(BaseTransform):
         return f'{self.__class__.__name__}({arguments})'
 
 
+@TRANSFORMS.register_module()
+class VSRDBRandomTranspose(BaseTransform):
+    """Randomly swap rows and columns of all frames and the flow together.
+
+    The components of the flow are swapped too. With :class:`VSRDBRandomFlip`, it gives
+    all eight orientations of a square patch. See :class:`CheckScale` for the keys.
+
+    Args:
+        probability (float): Probability of transposing.
+    """
+
+    def __init__(self, probability: float = 0.5) -> None:
+        if not 0 <= probability <= 1:
+            raise ValueError(f'probability must be in [0, 1], got {probability}')
+        self.probability = probability
+
+    def transform(self, results: dict) -> dict:
+        """Transpose the sample at random.
+
+        Raises:
+            ValueError: If the frames are not square; a batch would have two shapes.
+        """
+        height, width = _size(results['img'])
+        if height != width:
+            raise ValueError(
+                f"'img' of {results.get('key', 'sample')} has (H, W) = "
+                f'{(height, width)}, but only square frames can be transposed at '
+                'random; crop them first'
+            )
+        if np.random.random() < self.probability:
+            transpose(results)
+        return results
+
+    def __repr__(self) -> str:
+        return f'{self.__class__.__name__}(probability={self.probability})'
+
+
+@TRANSFORMS.register_module()
+class VSRDBRandomChannels(BaseTransform):
+    """Randomly permute the colour channels of all frames together.
+
+    All frames of a window get the same permutation; the flow does not change. See
+    :class:`CheckScale` for the keys.
+
+    Args:
+        probability (float): Probability of choosing one of the six orders; one of them
+            is the original.
+    """
+
+    def __init__(self, probability: float = 1.0) -> None:
+        if not 0 <= probability <= 1:
+            raise ValueError(f'probability must be in [0, 1], got {probability}')
+        self.probability = probability
+
+    def transform(self, results: dict) -> dict:
+        """Permute the channels of the sample at random."""
+        if np.random.random() < self.probability:
+            order = np.random.permutation(3)
+            for key in IMAGE_KEYS:
+                _apply(results, key, lambda image: image[..., order])
+        return results
+
+    def __repr__(self) -> str:
+        return f'{self.__class__.__name__}(probability={self.probability})'
+
+
 def flip(results: dict, direction: str) -> None:
     """Flip the frames and the flow of a sample.
 
@@ -141,6 +207,17 @@ def flip(results: dict, direction: str) -> None:
         _apply(results, key, lambda array: mmcv.imflip(array, direction))
     signs = np.array(FLOW_SIGNS[direction], np.float32)
     _apply(results, 'flow', lambda flow: flow * signs)
+
+
+def transpose(results: dict) -> None:
+    """Swap rows and columns of the frames and the flow of a sample.
+
+    Args:
+        results (dict): The sample; it gets new arrays.
+    """
+    for key in (*IMAGE_KEYS, 'flow'):
+        _apply(results, key, lambda array: np.ascontiguousarray(array.swapaxes(0, 1)))
+    _apply(results, 'flow', lambda flow: np.ascontiguousarray(flow[..., ::-1]))
 
 
 def _apply(

@@ -1,4 +1,4 @@
-"""What FMA-Net is compared with, besides MMagic's own networks."""
+"""Baselines for comparison, besides MMagic's own networks."""
 
 from .bicubic import BicubicUpsampling
 from .restormer import WindowRestormer

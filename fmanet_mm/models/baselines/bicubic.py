@@ -1,4 +1,4 @@
-"""The baseline that everything is compared with."""
+"""Bicubic upsampling, the baseline of all baselines."""
 
 import torch.nn.functional as F
 from mmengine.model import BaseModule
@@ -25,7 +25,7 @@ class BicubicUpsampling(BaseModule):
     def forward(self, frames: Tensor) -> Tensor:
         """Map a window (N, T, 3, H, W) to its centre frame, (N, 3, sH, sW)."""
         centre = frames[:, frames.size(1) // 2]
-        # antialias changes nothing when upsampling but the kernel's a.
+        # In upsampling, antialias only changes the kernel's a.
         return F.interpolate(
             centre, scale_factor=self.scale, mode='bicubic', antialias=True
         )

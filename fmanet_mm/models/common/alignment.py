@@ -1,7 +1,7 @@
-"""Ways to bring the features of all frames onto the centre frame (Section 3.3).
+"""Ways to align the features of all frames to the centre frame (Section 3.3).
 
-All read the same flow-mask pairs. One is prepared with the features of whole frames and
-then called for any rows of them, so that large frames can be computed on strips.
+All read the same flow-mask pairs. Features of whole frames are prepared once; then any
+rows of them can be aligned, so that large frames can be computed on strips.
 """
 
 import torch
@@ -28,7 +28,7 @@ class MultiFlowWarp(BaseModule):
         self.num_flows = num_flows
 
     def prepare(self, feature: Tensor) -> Tensor:
-        """Make ready what is warped more than once, (N, C, H, W)."""
+        """Prepare features, (N, C, H, W), that are warped more than once."""
         return split_groups(feature, self.num_flows)
 
     def forward(self, prepared: Tensor, flow_masks: Tensor, rows: Tensor) -> Tensor:
@@ -47,7 +47,7 @@ class MultiFlowWarp(BaseModule):
 
 @MODELS.register_module()
 class DeformableAlignment(BaseModule):
-    """Modulated deformable convolution (DCNv2, arXiv 1811.11168) in its place.
+    """Modulated deformable convolution (DCNv2, arXiv 1811.11168) instead.
 
     The n = k^2 flow-mask pairs are the offsets and modulations of the k x k taps. Every
     tap is a masked warp of all channels and a 1x1 convolution; thus nothing is
@@ -76,7 +76,7 @@ class DeformableAlignment(BaseModule):
         steps = torch.arange(kernel_size) - kernel_size // 2
         rows, columns = torch.meshgrid(steps, steps, indexing='ij')
         taps = torch.stack((columns, rows, torch.zeros_like(rows)), dim=2)
-        # Not a weight: where the taps lie, as flow-mask pairs.
+        # Positions of the taps as flow-mask pairs; not a weight.
         self.register_buffer('taps', taps.view(-1, 3, 1, 1).float(), persistent=False)
 
     def prepare(self, feature: Tensor) -> Tensor:

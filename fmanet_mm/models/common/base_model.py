@@ -16,8 +16,8 @@ class VSRDBModel(BaseModel):
     and testing only: its losses and its data preprocessor are MMagic's.
 
     Args:
-        losses (dict, optional): Loss configs by name, each with its weight; None leaves
-            one out.
+        losses (dict, optional): Losses by name, modules or configs with their weights;
+            None leaves one out.
         data_preprocessor (dict, optional): Config of a
             :class:`~fmanet_mm.datasets.VSRDBDataPreprocessor` that gives RGB in [0, 1].
         init_cfg (dict, optional): Initialisation config.
@@ -46,9 +46,11 @@ class VSRDBModel(BaseModel):
             )
         self.losses = nn.ModuleDict(
             {
-                name: MODELS.build(_in_mmagic(cfg))
+                name: cfg
+                if isinstance(cfg, nn.Module)
+                else MODELS.build(_in_mmagic(cfg))
                 for name, cfg in (losses or {}).items()
-                if cfg
+                if cfg is not None
             }
         )
 

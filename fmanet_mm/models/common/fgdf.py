@@ -149,7 +149,8 @@ class FlowGuidedDynamicUpsampling(BaseModule):
                 self.kernel_size,
             )
             image, total = filtered.split((3, 1), dim=1)
-            # Shifting a kernel adds the mean of all it reads, times the change of sum.
+            # Adding a constant to all taps, so that they sum to 1, adds
+            # (1 - sum) * mean of the patch.
             mean = F.avg_pool2d(padded, self.kernel_size, stride=1)
             mean = mean.unflatten(0, warped.shape[:2]).mean(dim=1).unsqueeze(2)
             shifted = image + (1 - total) * mean
@@ -158,6 +159,6 @@ class FlowGuidedDynamicUpsampling(BaseModule):
 
 @MODELS.register_module()
 class DynamicUpsampling(FlowGuidedDynamicUpsampling):
-    """Conventional dynamic filtering of the frames as they are."""
+    """Conventional dynamic filtering: reads the frames where they are."""
 
     flow_guided = False

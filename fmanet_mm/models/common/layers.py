@@ -1,4 +1,4 @@
-"""Small pieces that several networks share."""
+"""Small parts that several networks share."""
 
 from collections.abc import Callable
 
@@ -52,7 +52,7 @@ def per_frame(module: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 
 
 def channels_last(x: Tensor) -> Tensor:
-    """Lay (..., C, H, W) out pixel by pixel, as the 2-D convolutions like it."""
+    """Lay (..., C, H, W) out pixel by pixel, the fastest layout for convolutions."""
     return x.movedim(-3, -1).contiguous().movedim(-1, -3)
 
 
@@ -107,7 +107,7 @@ class FrameFusion(nn.Conv2d):
     Args:
         channels (int): Channels of each frame, C.
         num_frames (int): T.
-        carry_channels (int): Channels of a feature that stands before the frames.
+        carry_channels (int): Channels of a feature before those of the frames.
     """
 
     def __init__(self, channels: int, num_frames: int, carry_channels: int = 0) -> None:

@@ -68,7 +68,7 @@ class GuidedChannelAttention(BaseModule):
         self.project_out = nn.Conv2d(channels, channels, 1, bias=False)
 
     def forward(self, feature: Tensor, guide: Tensor) -> Tensor:
-        """Attend to ``feature`` (N, C, H, W) as ``guide`` (N, C, H, W) asks."""
+        """Attend to ``feature`` with queries from ``guide``, each (N, C, H, W)."""
         return self.mix(feature, self.mixing(feature, guide))
 
     def mixing(
@@ -190,7 +190,7 @@ class GuidedAttention(LeanModule):
     def forward(
         self, feature: Tensor, guide: Tensor, strips: Strips = WHOLE_FRAMES
     ) -> Tensor:
-        """Refine ``feature`` (N, C, H, W) as ``guide`` (N, C, H, W) asks."""
+        """Refine ``feature`` with queries from ``guide``, each (N, C, H, W)."""
         mixing = self.run_checkpointed(
             lambda *inputs: self.attention.mixing(
                 *inputs, norm=self.attention_norm, strips=strips
@@ -223,8 +223,10 @@ class SelfAttention(GuidedAttention):
 
 
 class MultiAttentionBlock(BaseModule):
-    """Centre-oriented attention asks what of the warped feature fits the centre frame;
-    in NetR, degradation-aware attention then asks what the degradation kernels say.
+    """Refines the warped feature by attention.
+
+    Centre-oriented attention takes its queries from the centre frame; in NetR,
+    degradation-aware attention then takes them from the degradation kernels.
 
     Args:
         channels (int): C.

@@ -11,8 +11,8 @@ from ...utils.checkpoint import load_state_dict_file
 class StrictPretrainedInit(PretrainedInit):
     """Initialise a module from a part of a checkpoint; every key must fit.
 
-    Stage 2 starts from stage 1's NetD with it. MMEngine's ``Pretrained`` goes on
-    when keys are missing.
+    Stage 2 starts from stage 1's NetD with it. MMEngine's ``Pretrained`` only
+    warns of missing keys.
 
     Args:
         checkpoint (str): Checkpoint file.

@@ -1,4 +1,4 @@
-"""Residual dense blocks and the feature extractor made of them."""
+"""Residual dense blocks, and the feature extractor built from them."""
 
 import torch
 import torch.nn.functional as F
@@ -54,7 +54,7 @@ class ResidualDenseBlock(LeanModule):
         sums = self._convolve(x, 0)
         outputs = []
         for i in range(1, len(self.layers) + 1):
-            # Copied, for a slice of channels is slow to compute with.
+            # Copy: convolving a slice of channels is slow.
             output = activate(channels_last(sums[:, : self.growth_channels]))
             outputs.append(output)
             if i < len(self.layers):
@@ -62,7 +62,7 @@ class ResidualDenseBlock(LeanModule):
         return self._fuse(x, outputs)
 
     def _convolve(self, x: Tensor, first: int) -> Tensor:
-        """What the block's input or a layer's output adds to all layers from first.
+        """What the block's input or a layer's output adds to the layers behind it.
 
         Layer ``first`` is the first one that reads ``x``.
         """
@@ -72,7 +72,7 @@ class ResidualDenseBlock(LeanModule):
 
     def _fuse(self, x: Tensor, outputs: list[Tensor]) -> Tensor:
         if is_half(outputs[0]):
-            # One convolution rounds once.
+            # A single convolution rounds only once.
             return self.fusion(torch.cat((x, *outputs), dim=1)) + x
         # The sum of two is more exact in float32, and takes less memory.
         from_input, from_outputs = self.fusion.weight.tensor_split((self.channels,), 1)

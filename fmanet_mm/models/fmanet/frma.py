@@ -131,7 +131,7 @@ class FRMABlock(LeanModule):
             tuple[Tensor]: The new ``flow_masks`` and ``warped``.
         """
         frames = _AlignedFrames(self.alignment, feature)
-        flow_masks = self._update_flow(frames, centre, flow_masks, strips)
+        flow_masks = self._update_flow(feature, frames, centre, flow_masks, strips)
         warped = self._update_warped(frames, flow_masks, warped, strips)
         del frames  # frees the largest arrays before the attention begins
         guides = dict(centre=centre)
@@ -145,6 +145,7 @@ class FRMABlock(LeanModule):
 
     def _update_flow(
         self,
+        feature: Tensor,
         frames: '_AlignedFrames',
         centre: Tensor,
         flow_masks: Tensor | None,
@@ -158,7 +159,7 @@ class FRMABlock(LeanModule):
 
         if flow_masks is None:
             return self.run_local(
-                self.flow_update, centre, frames.feature, halo=2, strips=strips
+                self.flow_update, centre, feature, halo=2, strips=strips
             )
         return self.run_local(
             correct, flow_masks, centre, frames.rows, halo=2, strips=strips
@@ -187,10 +188,14 @@ class FRMABlock(LeanModule):
 
 
 class _AlignedFrames:
-    """Aligns the features of a window, (N, T, C, H, W), to its centre frame."""
+    """Aligns the features of a window, (N, T, C, H, W), to its centre frame.
+
+    It does not keep the features themselves: checkpointed functions keep it until the
+    gradient is computed.
+    """
 
     def __init__(self, alignment: nn.Module, feature: Tensor) -> None:
-        self.feature = feature
+        self._dtype = feature.dtype
         self.rows = frame_rows(feature)
         self._alignment = alignment
         self._prepared = alignment.prepare(feature.flatten(0, 1))
@@ -198,4 +203,4 @@ class _AlignedFrames:
     def align(self, flow_masks: Tensor, rows: Tensor) -> Tensor:
         """Align some rows by their flow-mask pairs, (N, T, 3n, h, W)."""
         aligned = self._alignment(self._prepared, flow_masks.flatten(0, 1), rows)
-        return aligned.unflatten(0, flow_masks.shape[:2]).to(self.feature.dtype)
+        return aligned.unflatten(0, flow_masks.shape[:2]).to(self._dtype)

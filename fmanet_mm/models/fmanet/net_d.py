@@ -1,6 +1,6 @@
 """NetD, the degradation learning network."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from mmengine.registry import MODELS
@@ -56,6 +56,19 @@ class NetD(RefinementNet):
             kernel_size=kernel_size,
             scale=self.scale,
         )
+
+    def encode(self, frames: Tensor, strips: Strips = WHOLE_FRAMES) -> Iterator[Tensor]:
+        """Compute the features of single frames, level by level.
+
+        Args:
+            frames (Tensor): Blurry LR frames, (N, 3, H, W), [0, 1].
+            strips (Strips): How the frames are cut.
+
+        Returns:
+            Iterator[Tensor]: (N, C, H, W), M + 1 times: the initial feature, and one
+            for each FRMA block.
+        """
+        return self._encode_levels(frames, strips)
 
     def refine(
         self, features: Iterable[Tensor], strips: Strips = WHOLE_FRAMES

@@ -213,7 +213,7 @@ class NetR(RefinementNet):
             Iterator[Tensor]: (N, C, H, W), M + 1 times.
         """
         inputs = torch.cat((frames.to(feature.dtype), feature), dim=1)
-        return super().encode(inputs, strips)
+        return self._encode_levels(inputs, strips)
 
     def embed_kernels(self, kernels: Tensor) -> Tensor:
         """Embed degradation kernels.

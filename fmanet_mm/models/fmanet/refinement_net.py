@@ -1,4 +1,4 @@
-"""What NetD and NetR have in common: per-frame encoding and per-window refinement."""
+"""The common base of NetD and NetR: per-frame encoding, per-window refinement."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -14,9 +14,8 @@ from .frma import FRMABlock
 class RefinementNet(LeanModule):
     """A feature extractor and M FRMA blocks.
 
-    The features of all levels depend on one frame each, so a video needs
-    :meth:`encode` once a frame. A subclass' ``refine`` computes from them what
-    belongs to a window.
+    The features of all levels depend on one frame each, so a video needs a subclass'
+    ``encode`` once a frame. Its ``refine`` computes from them what belongs to a window.
 
     Args:
         in_channels (int): Channels of what is encoded.
@@ -40,8 +39,8 @@ class RefinementNet(LeanModule):
         centre_attention (dict, optional): What to refine with instead of attention to
             the centre frame, such as ``dict(type='SelfAttention')``.
         is_first (bool): Whether this net is the first to estimate flow (NetD).
-        degradation_attention (dict, optional): What the degradation kernels guide
-            (NetR).
+        degradation_attention (dict, optional): Refinement guided by the degradation
+            kernels (NetR).
         init_cfg (dict, optional): Initialisation config.
 
     Raises:
@@ -125,20 +124,11 @@ class RefinementNet(LeanModule):
 
     @property
     def num_levels(self) -> int:
-        """Features that :meth:`encode` gives of a frame, M + 1."""
+        """Features of a frame, M + 1."""
         return len(self.blocks) + 1
 
-    def encode(self, inputs: Tensor, strips: Strips = WHOLE_FRAMES) -> Iterator[Tensor]:
-        """Compute the features of single frames, level by level.
-
-        Args:
-            inputs (Tensor): (N, C_in, H, W).
-            strips (Strips): How the frames are cut.
-
-        Yields:
-            Tensor: (N, C, H, W), M + 1 times: the initial feature, and one for each
-            FRMA block.
-        """
+    def _encode_levels(self, inputs: Tensor, strips: Strips) -> Iterator[Tensor]:
+        """Yield the features of (N, C_in, H, W), initial one first, (N, C, H, W)."""
         feature = self.extractor(channels_last(inputs), strips)
         yield feature
         for block in self.blocks:
@@ -149,7 +139,7 @@ class RefinementNet(LeanModule):
         """The temporal-anchor image of single frames (Eq. 10 of the paper).
 
         Args:
-            feature (Tensor): Last of the features of :meth:`encode`, (N, C, H, W).
+            feature (Tensor): Last of the features of ``encode``, (N, C, H, W).
 
         Returns:
             Tensor: (N, 3, H, W); training holds it to the sharp LR frame.

@@ -33,7 +33,7 @@ JPEG_SETTINGS = [
 
 @dataclass
 class _Frame:
-    """A frame as it stands in the page.
+    """A frame of the page.
 
     Attributes:
         index (int): Its number in the clip.
@@ -57,9 +57,9 @@ class _Frame:
 class ComparePage:
     """Collects the frames of a clip and writes one HTML file, which needs nothing else.
 
-    Of a long clip the page shows some frames at even distances: every first, then every
-    second, fourth ... as the clip goes on, so that its length need not be known and the
-    memory is that of the page.
+    Of a long clip the page shows frames at even distances: all of them at first, then
+    every second, every fourth ... as more come in. So the length of the clip need not
+    be known, and the memory is that of the page.
 
     Args:
         title (str): Heading of the page.

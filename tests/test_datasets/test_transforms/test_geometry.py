@@ -6,8 +6,14 @@ import numpy as np
 import pytest
 from mmagic.registry import TRANSFORMS
 
-from fmanet_mm.datasets import CheckScale, VSRDBRandomCrop, VSRDBRandomFlip
-from fmanet_mm.datasets.transforms.geometry import flip
+from fmanet_mm.datasets import (
+    CheckScale,
+    VSRDBRandomChannels,
+    VSRDBRandomCrop,
+    VSRDBRandomFlip,
+    VSRDBRandomTranspose,
+)
+from fmanet_mm.datasets.transforms.geometry import flip, transpose
 
 SCALE = 4
 
@@ -157,6 +163,59 @@ def test_flow_still_points_to_the_same_pixel_after_a_flip(sample):
         assert (x1 - x0, y1 - y0) == tuple(results['flow'][0][y0, x0])
 
 
+def test_flow_still_points_to_the_same_pixel_after_a_transposition():
+    (y, x), (dy, dx) = (3, 4), (2, -3)
+    frames = [np.zeros((10, 14, 3), np.uint8) for _ in range(2)]
+    frames[0][y, x] = frames[1][y + dy, x + dx] = 255
+    results = dict(img=frames, flow=[np.full((10, 14, 2), (dx, dy), np.float32)])
+    transpose(results)
+    (y0, x0), (y1, x1) = (np.argwhere(f[..., 0])[0] for f in results['img'])
+    assert (y0, x0) == (x, y)
+    assert results['flow'][0].shape == (14, 10, 2)
+    assert (x1 - x0, y1 - y0) == tuple(results['flow'][0][y0, x0])
+
+
+def test_transposition_of_all_kinds(sample):
+    results = copy.deepcopy(sample)
+    transpose(results)
+    for key in ('img', 'gt', 'img_sharp'):
+        for before, after in zip(sample[key], results[key], strict=True):
+            np.testing.assert_array_equal(after, before.swapaxes(0, 1))
+    transpose(results)
+    assert_equal(results, sample)
+
+
+def test_only_square_frames_are_transposed_at_random(sample):
+    transform = TRANSFORMS.build(dict(type='VSRDBRandomTranspose', probability=1))
+    with pytest.raises(ValueError, match=r'000/00000001 .*\(10, 14\).*only square'):
+        transform(copy.deepcopy(sample))
+    square = VSRDBRandomCrop(8, SCALE)(sample)
+    before = [image.copy() for image in square['img']]
+    after = transform(square)['img']
+    np.testing.assert_array_equal(after, np.swapaxes(before, 1, 2))
+
+
+def test_channels_of_all_frames_are_permuted_alike(sample):
+    transform = TRANSFORMS.build(dict(type='VSRDBRandomChannels'))
+    sample['gt'] = sample['gt'][1]
+    np.random.seed(0)
+    seen = set()
+    for _ in range(60):
+        results = transform(copy.deepcopy(sample))
+        # Of pixel (9, 13) of frame 1, which has three different values.
+        order = tuple(int(v) for v in results['img'][1][9, 13])
+        channels = [(9, 13, 1).index(value) for value in order]
+        seen.add(order)
+        for key in ('img', 'img_sharp', 'gt'):
+            np.testing.assert_array_equal(
+                results[key], np.asarray(sample[key])[..., channels]
+            )
+        np.testing.assert_array_equal(results['flow'], sample['flow'])
+    assert len(seen) == 6
+    never = VSRDBRandomChannels(probability=0)
+    assert_equal(never(copy.deepcopy(sample)), sample)
+
+
 @pytest.mark.parametrize('direction', ['horizontal', 'vertical'])
 def test_flipping_twice_is_the_identity(sample, direction):
     results = copy.deepcopy(sample)
@@ -185,3 +244,9 @@ def test_flip_frequencies(sample):
 def test_probability_out_of_range():
     with pytest.raises(ValueError, match=r'vertical must be in \[0, 1\], got 1.5'):
         VSRDBRandomFlip(0.5, 1.5)
+
+
+@pytest.mark.parametrize('transform', [VSRDBRandomTranspose, VSRDBRandomChannels])
+def test_a_single_probability_out_of_range(transform):
+    with pytest.raises(ValueError, match=r'probability must be in \[0, 1\], got -0.1'):
+        transform(-0.1)

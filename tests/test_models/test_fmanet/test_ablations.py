@@ -1,17 +1,13 @@
 """The choices that the ablations are made of, and the configs that make them."""
 
-import math
-from pathlib import Path
-
 import pytest
 import torch
 import torch.nn.functional as F
 from mmagic.models.editors.restormer.restormer_net import TransformerBlock
-from mmagic.registry import MODELS
-from mmagic.structures import DataSample
 from mmcv.ops import modulated_deform_conv2d
 from mmengine import Config
 from mmengine.registry import DefaultScope
+from tiny_ablations import FOLDER, NAMES, STREAMED, TINY, batch, build_tiny
 
 from fmanet_mm.compat.mmflow import import_mmflow
 from fmanet_mm.models import (
@@ -29,22 +25,6 @@ from fmanet_mm.models import (
 from fmanet_mm.ops import Strips, frame_rows, split_groups, warp_groups
 from fmanet_mm.restoration import StreamingRestorer
 
-FOLDER = Path(__file__).resolve().parents[3] / 'configs/ablations'
-NAMES = sorted(path.stem for path in FOLDER.glob('*.py'))
-STREAMED = (
-    'filter_conventional_kd10_stage2',
-    'component_n1_stage2',
-    'component_dcn_stage2',
-    'component_self_attention_sft_stage2',
-    'window_t5_stage2',
-)
-TINY = dict(
-    num_attention_blocks=1,
-    num_heads=2,
-    num_rdbs=1,
-    growth_channels=4,
-    num_dense_layers=1,
-)
 HALF = dict(channels=6, num_heads=2, ffn_expansion=2.0, norm_with_bias=True)
 
 
@@ -59,35 +39,6 @@ def rand(*shape):
 
 def randn(*shape):
     return torch.randn(shape, dtype=torch.float64)
-
-
-def build_tiny(name):
-    """The model of a config with what it is about, in small nets."""
-    config = Config.fromfile(FOLDER / f'{name}.py').model
-    sizes = config.architecture
-    num_flows = sizes.num_flows if sizes.num_frames == 3 else 3
-    sizes.update(
-        TINY,
-        num_flows=num_flows,
-        num_blocks=min(sizes.num_blocks, 2),
-        channels=2 * math.lcm(sizes.num_frames, num_flows),
-    )
-    if config.type == 'FMANet':
-        config.net_d.init_cfg = None
-    return MODELS.build(config)
-
-
-def batch(model, height=8, width=12):
-    t, s = model.num_frames, model.scale
-    targets = DataSample()
-    targets.set_tensor_data(
-        dict(
-            gt_img=torch.rand(1, t, 3, s * height, s * width),
-            img_sharp=torch.rand(1, t, 3, height, width),
-            flow=torch.rand(1, t, 2, height, width),
-        )
-    )
-    return torch.rand(1, t, 3, height, width), targets
 
 
 @pytest.mark.parametrize('name', NAMES)

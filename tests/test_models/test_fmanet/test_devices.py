@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 import torch
-from test_ablations import STREAMED, batch, build_tiny
+from tiny_ablations import STREAMED, batch, build_tiny
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from fmanet_mm.ops import Strips

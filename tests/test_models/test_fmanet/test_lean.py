@@ -7,7 +7,7 @@ import golden
 import pytest
 import torch
 import torch.nn.functional as F
-from test_fmanet import batch, build
+from golden_model import batch, build
 
 from fmanet_mm.models import FMANet, NetD
 from fmanet_mm.ops import Strips

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from mmagic.datasets.transforms import MATLABLikeResize
 
-from fmanet_mm.datasets.degradation import (
+from fmanet_mm.utils.degradation import (
     average_frames,
     bicubic_downsample,
     crop_to_multiple,

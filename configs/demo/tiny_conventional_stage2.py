@@ -1,7 +1,7 @@
 # Conventional instead of flow-guided dynamic filtering.
-_base_ = 'demo_stage2.py'
+_base_ = 'tiny_stage2.py'
 
-stage1 = 'work_dirs/demo_conventional_stage1/iter_1000.pth'
+stage1 = 'work_dirs/tiny_conventional_stage1/iter_1000.pth'
 model = dict(
     net_d=dict(
         downsampling=dict(type='DynamicDownsampling'),

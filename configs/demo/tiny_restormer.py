@@ -1,6 +1,6 @@
 # A Restormer for windows of about the same size, trained on the same scenes for as many
 # iterations as both stages together.
-_base_ = 'demo_stage2.py'
+_base_ = 'tiny_stage2.py'
 
 model = dict(
     _delete_=True,

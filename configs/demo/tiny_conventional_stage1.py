@@ -1,4 +1,4 @@
 # Conventional instead of flow-guided dynamic filtering.
-_base_ = 'demo_stage1.py'
+_base_ = 'tiny_stage1.py'
 
 model = dict(net_d=dict(downsampling=dict(type='DynamicDownsampling')))
