@@ -38,6 +38,7 @@ class AnimationReader(FrameReader):
         self._pages = list_pages(self._header)
         self._data = np.fromfile(self.path, np.uint8)
         self._times, stop = self._find_times()
+        self._stops = [*self._times[1:], stop]
         self.fps = len(self._pages) / stop
         self._limits.check_duration(
             self.path, stop if self._end is None else min(stop, self._end)
@@ -92,6 +93,9 @@ class AnimationReader(FrameReader):
             except ValueError as error:
                 message = f'{self.path} ends at frame {index}: {error}'
                 raise ValueError(message) from error
+            stop = self._stops[index]
+            stop = stop if self._end is None else min(stop, self._end)
+            self.last_duration = stop - self._times[index]
             yield index, TimedFrame(image, self._times[index])
 
     def _decode(self, index: int, dtype: np.dtype | None) -> np.ndarray:

@@ -169,7 +169,10 @@ def test_a_file_of_several_pictures_is_a_clip(tmp_path, name):
     path = save_animation(tmp_path / name, **ANIMATIONS[name])
     with open_frames(path, ReadOptions(folder_fps=10)) as frames:
         images, times = zip(*((f.image, f.time) for f in frames.timed()), strict=True)
+        last = frames.last_duration
     assert len(images) == 5
+    if name != 'a.gif':
+        assert float(last) == pytest.approx(0.1 if name == 'a.tif' else 0.4)
     for number, image in enumerate(images):
         assert np.abs(image.astype(int) - colours(number)).max() <= 1
     expected = [n / 10 for n in range(5)] if name == 'a.tif' else TIMES

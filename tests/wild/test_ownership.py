@@ -202,7 +202,7 @@ def wait_for(condition, process):
 def test_a_second_run_refuses_in_one_line(
     make_clip, network, restore, tmp_path, capsys, option
 ):
-    clip = make_clip('clip.mp4', 150, (16, 24))
+    clip = make_clip('clip.mp4', 80, (16, 24))
     out = tmp_path / 'out.mp4'
     with command(clip, '--out', out, *network) as process:
         wait_for((tmp_path / '.out.mp4.partial/owner.json').exists, process)
@@ -215,8 +215,8 @@ def test_a_second_run_refuses_in_one_line(
         f'fmanet-restore: {out} is being written by another run, process '
         f'{process.pid}; wait for it or end it\n'
     )
-    assert output == f'{clip} -> {out}, 150 frames\n'
-    assert len(read_clip(out)) == 150
+    assert output == f'{clip} -> {out}, 80 frames\n'
+    assert len(read_clip(out)) == 80
     assert sorted(os.listdir(tmp_path)) == ['clip.mp4', 'out.mp4']
 
 
