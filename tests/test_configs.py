@@ -289,6 +289,8 @@ def test_stage_2_starts_from_the_last_checkpoint_of_a_stage_1(stage_2):
         assert init_cfg is None
         return
     assert init_cfg.type == 'StrictPretrained'
+    if config.load_from:  # all of it; tools/train.py --stage1 names a stage 1
+        return
     assert init_cfg.prefix == 'net_d.'
     work_dir, iterations = re.fullmatch(
         r'work_dirs/(\w+)/iter_(\d+)\.pth', init_cfg.checkpoint
