@@ -4,7 +4,7 @@ import io
 import os
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import product
+from itertools import chain, product
 
 import av
 from av.codec import Codec, codecs_available
@@ -44,6 +44,9 @@ _ALWAYS = {
     'libx265': {'x265-params': 'log-level=error'},
 }
 """Options that an encoder always gets."""
+_X265_BLOCK = 64
+_SMALL_X265_BLOCK = 16
+"""Width of x265's largest blocks, by default and for small pictures."""
 _HDR_METADATA = {
     'libx265': ('x265-params', 'master-display', 'max-cll', (50_000, 10_000)),
     'libx264': ('x264-params', 'mastering-display', 'cll', (50_000, 10_000)),
@@ -115,7 +118,6 @@ class Encoding:
             time_base=self.tick,
             options={
                 **self._fixed_options,
-                **_hdr_options(self.codec, self.colours),
                 **self.options,
             },
         )
@@ -191,7 +193,19 @@ class Encoding:
         if self._canonical_codec in _QUANTIZER_CODECS:
             quality = _FINEST_QUANTIZER * _QUANTIZER_UNIT
             return {'flags': '+qscale', 'global_quality': str(quality)}
-        return _ALWAYS.get(self.codec, {})
+        return _join_parameters(
+            _ALWAYS.get(self.codec, {}),
+            _hdr_options(self.codec, self.colours),
+            self._options_for_size,
+        )
+
+    @property
+    def _options_for_size(self) -> dict[str, str]:
+        """x265 corrupts its memory with blocks that are wider than the picture."""
+        is_small = min(self.height, self.width) < _X265_BLOCK
+        if self.codec == 'libx265' and is_small:
+            return {'x265-params': f'ctu={_SMALL_X265_BLOCK}'}
+        return {}
 
     @property
     def _canonical_codec(self) -> str:
@@ -366,8 +380,15 @@ def _hdr_options(codec: str, colours: Colours) -> dict[str, str]:
         return {}
     if codec == 'libx265':
         parts += ['hdr10=1', 'repeat-headers=1']
-    fixed = _ALWAYS.get(codec, {}).get(option)
-    return {option: ':'.join([*filter(None, [fixed]), *parts])}
+    return {option: ':'.join(parts)}
+
+
+def _join_parameters(*options: dict[str, str]) -> dict[str, str]:
+    """Join options whose values are lists with colons."""
+    joined = {}
+    for name, value in chain.from_iterable(part.items() for part in options):
+        joined[name] = f'{joined[name]}:{value}' if name in joined else value
+    return joined
 
 
 def _format_mastering(

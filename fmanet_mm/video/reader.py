@@ -266,12 +266,14 @@ class VideoFileReader(FrameReader):
         """Seconds that the video lasts, if the header can be trusted."""
         if ContinuousClock(self._container).enabled:
             return None
-        if self._stream.duration is not None:
-            return self._stream.duration * self._tick
         begin = (self._stream.start_time or 0) * self._tick
         tag = self._stream.metadata.get('DURATION')
         if tag is not None and (end := _parse_duration(tag)) is not None:
             return end - begin
+        # Matroska has one duration for all streams.
+        is_own = not self._container.format.name.startswith('matroska')
+        if self._stream.duration is not None and is_own:
+            return self._stream.duration * self._tick
         if len(self._container.streams) == 1 and self._container.duration:
             return Fraction(self._container.duration, av.time_base) - begin
         return None
@@ -303,9 +305,7 @@ class VideoFileReader(FrameReader):
             self._limits.check_duration(self.path, time)
             if time >= self._start:
                 self._limits.check_size(self.path, frame.height, frame.width)
-                self.last_duration = length
-                if length is not None and self._end is not None:
-                    self.last_duration = min(length, self._end - time)
+                self.last_duration = self._duration_if_last(timestamp, length)
                 yield count, TimedFrame(self._convert(frame, reformatter), time)
                 given += 1
             count += 1
@@ -315,6 +315,22 @@ class VideoFileReader(FrameReader):
             self._damage.report(self._origin, self._last_timestamp)
         if given == 0:
             raise ValueError(f'{self.path} holds no frames{self._part()}')
+
+    def _duration_if_last(
+        self, timestamp: Fraction, length: Fraction | None
+    ) -> Fraction | None:
+        """How long a frame is shown if no other follows it.
+
+        In MP4 its own duration may be that of the frame that is decoded last.
+        """
+        stops = [] if length is None else [timestamp + length]
+        if self._container.format.name.startswith('mov') and self._stream.duration:
+            begin = self._stream.start_time or 0
+            stops.append((begin + self._stream.duration) * self._tick)
+        stop = max(stops, default=timestamp)
+        if self._end is not None:
+            stop = min(stop, self._origin + self._end)
+        return stop - timestamp if stop > timestamp else None
 
     def _describe(self, first: av.VideoFrame) -> None:
         """Take from the first frame what all frames have in common."""

@@ -153,13 +153,17 @@ class Segments:
         decoded = [time - lead for time in shown[:delay]] + shown[: len(shown) - delay]
         durations = {time: after - time for time, after in pairwise(shown)}
         held = max(1, round(last_duration / tick))
+        durations[shown[-1]] = held
+        # MP4 ends with the frame that is decoded last, though it is not shown last.
+        length = shown[-1] + held - shown[0]
+        durations[times[-1]] = length - (decoded[-1] - decoded[0])
         zero = shown[0] - begin
         for packet, time, dts in zip(self._packets(), times, decoded, strict=True):
             packet.stream = stream
             packet.time_base = tick
             packet.pts = time - zero
             packet.dts = dts - zero
-            packet.duration = durations.get(time, held)
+            packet.duration = durations[time]
             yield packet
 
     def times(self) -> tuple[Fraction, Fraction]:
