@@ -170,13 +170,14 @@ def from_rgb(
     is_rgb, is_full = _traits(pixel_format)
     if image.dtype == np.uint16 and not is_rgb:
         image = cv2.addWeighted(image, _SWSCALE_WHITE / 65535, image, 0, 0)
+    frame = av.VideoFrame.from_ndarray(
+        np.ascontiguousarray(image), 'rgb24' if image.dtype == np.uint8 else 'rgb48le'
+    )
+    # It passes on to YUV; as an argument, PyAV 17 would take BT.2020 for BT.601.
+    frame.colorspace = _MATRIX_RGB if is_rgb else matrix
     return reformatter.reformat(
-        av.VideoFrame.from_ndarray(
-            np.ascontiguousarray(image),
-            'rgb24' if image.dtype == np.uint8 else 'rgb48le',
-        ),
+        frame,
         format=pixel_format,
-        dst_colorspace=None if is_rgb else matrix,
         dst_color_range=ColorRange.JPEG if is_full else ColorRange.MPEG,
         interpolation=_EXACT,
     )

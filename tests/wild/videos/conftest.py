@@ -218,10 +218,9 @@ def encode(stream, track):
         if values.ndim == 3:
             deep = values.dtype == np.uint16
             frame = av.VideoFrame.from_ndarray(values, 'rgb48le' if deep else 'rgb24')
+            frame.colorspace = int(context.colorspace)  # It passes on to YUV.
             frame = frame.reformat(
-                format=context.pix_fmt,
-                dst_colorspace=int(context.colorspace) if context.colorspace else None,
-                interpolation=0x4 | 0x2000 | 0x4000 | 0x40000,
+                format=context.pix_fmt, interpolation=0x4 | 0x2000 | 0x4000 | 0x40000
             )
             frame.pts, frame.time_base = round(time * 1000), Fraction(1, 1000)
             frames.append(frame)
