@@ -1,35 +1,6 @@
-<<<<<<< HEAD
-import os
-
-import pytest
-from helpers import moving_images, tiny_config, tiny_network
-
-from fmanet_mm.cli.restore_video import main
-
-
-@pytest.fixture(scope='session')
-def network(tmp_path_factory):
-    """Arguments that name a tiny network."""
-    import torch
-
-    folder = tmp_path_factory.mktemp('network')
-    tiny_config().dump(folder / 'config.py')
-    torch.save(dict(state_dict=tiny_network().state_dict()), folder / 'a.pth')
-    return [
-        '--config', str(folder / 'config.py'), '--checkpoint', str(folder / 'a.pth'),
-        '--device', 'cpu',
-    ]  # fmt: skip
-
-
-@pytest.fixture
-def restore(network):
-    """Run the command with the tiny network."""
-
-    def run(*arguments):
-        return main([*map(os.fspath, arguments), *network])
-=======
 """Wild inputs: made with PyAV where it can, restored by the command, and decoded."""
 
+import os
 from collections import defaultdict
 from fractions import Fraction
 from pathlib import Path
@@ -39,8 +10,10 @@ import av
 import numpy as np
 import pytest
 import torch
+from helpers import moving_images, tiny_config, tiny_network
 
 from fmanet_mm.cli.restore_video import main
+from fmanet_mm.video.writer import open_writer
 
 FILES = Path(__file__).parent / 'files'
 BICUBIC = Path(__file__).parents[2] / 'configs' / 'baselines' / 'bicubic.py'
@@ -85,16 +58,35 @@ def restore(tmp_path_factory):
         network = ['--config', BICUBIC, '--checkpoint', weights, '--device', 'cpu']
         arguments = [src, '--out', dst, *network, *options]
         return main([*map(str, arguments)])
->>>>>>> wildvideo
+
+    return run
+
+
+@pytest.fixture(scope='session')
+def network(tmp_path_factory):
+    """Arguments that name a tiny network."""
+    folder = tmp_path_factory.mktemp('network')
+    tiny_config().dump(folder / 'config.py')
+    torch.save(dict(state_dict=tiny_network().state_dict()), folder / 'a.pth')
+    return [
+        '--config', str(folder / 'config.py'), '--checkpoint', str(folder / 'a.pth'),
+        '--device', 'cpu',
+    ]  # fmt: skip
+
+
+@pytest.fixture
+def run_command(network):
+    """Run the command with the tiny network; give its exit code."""
+
+    def run(*arguments):
+        return main([*map(os.fspath, arguments), *network])
 
     return run
 
 
 @pytest.fixture
-<<<<<<< HEAD
 def make_clip(tmp_path):
     """Write a short clip, a video file or a folder of images; gives its path."""
-    from fmanet_mm.video.writer import open_writer
 
     def make(name, num_frames=3, size=(10, 14)):
         path = tmp_path / name
@@ -104,7 +96,9 @@ def make_clip(tmp_path):
         return path
 
     return make
-=======
+
+
+@pytest.fixture
 def files():
     return FILES
 
@@ -336,4 +330,3 @@ def read_packets():
         return found
 
     return read
->>>>>>> wildvideo
