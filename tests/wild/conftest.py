@@ -21,8 +21,8 @@ def network(tmp_path_factory):
 
 
 @pytest.fixture
-def restore(network):
-    """Run the command with the tiny network."""
+def run_command(network):
+    """Run the command with the tiny network; give its exit code."""
 
     def run(*arguments):
         return main([*map(os.fspath, arguments), *network])

@@ -105,10 +105,10 @@ def unrestored(monkeypatch):
 
 
 def test_a_comparison_that_exceeds_the_limits_is_refused_before_the_work(
-    make_clip, restore, capsys, unrestored
+    make_clip, run_command, capsys, unrestored
 ):
     # 10 x 14 pixels, of which the output has four times as many.
-    assert restore(make_clip('a.mp4'), '--compare', '--max-pixels', '300') == 1
+    assert run_command(make_clip('a.mp4'), '--compare', '--max-pixels', '300') == 1
     assert '(20, 28), more than max_pixels = 300' in capsys.readouterr().err
 
 
@@ -121,20 +121,20 @@ def test_a_comparison_that_exceeds_the_limits_is_refused_before_the_work(
     ],
 )
 def test_the_ground_truth_is_checked_before_the_work(
-    make_clip, restore, capsys, unrestored, size, options, message
+    make_clip, run_command, capsys, unrestored, size, options, message
 ):
     truth = make_clip('truth.mp4', 9 if 'max_seconds' in message else 2, size)
     arguments = ['--compare', '--ground-truth', truth, *options]
-    assert restore(make_clip('a.mp4', 2), *arguments) == 1
+    assert run_command(make_clip('a.mp4', 2), *arguments) == 1
     assert message in capsys.readouterr().err
 
 
 def test_limits_that_were_raised_hold_for_the_comparison(
-    tmp_path, make_clip, restore, monkeypatch
+    tmp_path, make_clip, run_command, monkeypatch
 ):
     from fmanet_mm.video.limits import Limits
 
     monkeypatch.setattr(Limits.__init__, '__defaults__', (100, 0.01))
     limits = ['--max-pixels', '1000', '--max-seconds', '10']
-    assert restore(make_clip('a', 3), '--compare', *limits) == 0
+    assert run_command(make_clip('a', 3), '--compare', *limits) == 0
     assert (tmp_path / 'a_restored_compare.html').is_file()

@@ -74,15 +74,15 @@ def test_names_that_are_not_utf_8_are_restored(
 
 
 def test_an_interrupted_run_with_such_a_name_is_resumed(
-    tmp_path, restore, latin, monkeypatch
+    tmp_path, run_command, latin, monkeypatch
 ):
     from fmanet_mm.models import FMANet
 
     folder = write_folder(tmp_path / latin, moving_images(4))
     with monkeypatch.context() as patch:
         patch.setattr(FMANet, 'refine', lambda *_: 1 / 0)
-        assert restore(folder) == 1
-    assert restore(folder, '--resume') == 0
+        assert run_command(folder) == 1
+    assert run_command(folder, '--resume') == 0
     assert len(read_clip(tmp_path / f'{latin}_restored')) == 4
 
 
@@ -126,7 +126,9 @@ LONG = ['n' * 251, '\u540d' * 83, LATIN * 62]
 
 @pytest.mark.parametrize('stem', LONG)
 @pytest.mark.parametrize('suffix', ['.mp4', ''])
-def test_outputs_of_long_names_are_shortened(tmp_path, restore, stem, suffix, latin):
+def test_outputs_of_long_names_are_shortened(
+    tmp_path, run_command, stem, suffix, latin
+):
     stem = stem[:80] if suffix == '' and stem.isalpha() and len(stem) == 83 else stem
     clip = tmp_path / f'{stem}{suffix}'
     if suffix:
@@ -139,7 +141,7 @@ def test_outputs_of_long_names_are_shortened(tmp_path, restore, stem, suffix, la
         short.rename(clip)
     else:
         write_folder(clip, moving_images(3))
-    assert restore(clip, '--compare') == 0
+    assert run_command(clip, '--compare') == 0
     names = [name for name in os.listdir(tmp_path) if name != clip.name]
     (page,) = (name for name in names if name.endswith('.html'))
     (output,) = set(names) - {page}
@@ -150,7 +152,7 @@ def test_outputs_of_long_names_are_shortened(tmp_path, restore, stem, suffix, la
 
 
 def test_an_interrupted_run_with_a_long_name_is_resumed(
-    tmp_path, restore, make_clip, monkeypatch, capsys
+    tmp_path, run_command, make_clip, monkeypatch, capsys
 ):
     from fmanet_mm.models import FMANet
 
@@ -165,36 +167,36 @@ def test_an_interrupted_run_with_a_long_name_is_resumed(
 
     with monkeypatch.context() as patch:
         patch.setattr(FMANet, 'refine', fail)
-        assert restore(clip, '--out', out) == 1
+        assert run_command(clip, '--out', out) == 1
     assert '.partial.mp4, --resume continues' in capsys.readouterr().err
     assert len(os.listdir(tmp_path)) == 3
-    assert restore(clip, '--out', out, '--resume') == 0
+    assert run_command(clip, '--out', out, '--resume') == 0
     assert sorted(os.listdir(tmp_path)) == ['clip.mp4', out.name]
 
 
 @pytest.mark.parametrize('name', ['o' * 252 + '.mp4', 'o' * 256, 'o' * 300 + '/a.mp4'])
 def test_long_names_that_were_chosen_are_refused_before_any_work(
-    tmp_path, restore, make_clip, capsys, monkeypatch, name
+    tmp_path, run_command, make_clip, capsys, monkeypatch, name
 ):
     from fmanet_mm.restoration import VideoRestorer
 
     monkeypatch.setattr(VideoRestorer, 'load', lambda *_, **__: pytest.fail('loaded'))
-    assert restore(make_clip('clip.mp4'), '--out', tmp_path / name) == 1
+    assert run_command(make_clip('clip.mp4'), '--out', tmp_path / name) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert 'bytes, at most 255 are possible; choose a shorter one' in line
 
 
 def test_a_name_that_is_too_long_does_not_end_a_batch(
-    tmp_path, restore, make_clip, capsys
+    tmp_path, run_command, make_clip, capsys
 ):
     inputs = [make_clip('a.mp4'), tmp_path / ('x' * 300 + '.mp4'), make_clip('b.mp4')]
-    assert restore(*inputs, '--out', tmp_path / 'out') == 1
+    assert run_command(*inputs, '--out', tmp_path / 'out') == 1
     assert sorted(os.listdir(tmp_path / 'out')) == ['a.mp4', 'b.mp4']
     assert 'Traceback' not in capsys.readouterr().err
 
 
 def test_an_error_while_reporting_an_error_ends_nothing(
-    tmp_path, restore, make_clip, monkeypatch
+    tmp_path, run_command, make_clip, monkeypatch
 ):
     from fmanet_mm.models import FMANet
 
@@ -211,7 +213,7 @@ def test_an_error_while_reporting_an_error_ends_nothing(
     inputs = [make_clip('a.mp4'), make_clip('b.mp4', size=(10, 16))]
     with monkeypatch.context() as patch:
         patch.setattr(FMANet, 'refine', fail)
-        assert restore(*inputs, '--out', tmp_path / 'out', '--debug') == 1
+        assert run_command(*inputs, '--out', tmp_path / 'out', '--debug') == 1
     assert len(read_clip(tmp_path / 'out' / 'b.mp4')) == 3
 
 
@@ -241,20 +243,22 @@ def test_names_are_shortened_at_characters(tmp_path):
 # Folders, links, containers
 
 
-def test_a_slash_means_a_folder_of_images(tmp_path, restore, make_clip):
+def test_a_slash_means_a_folder_of_images(tmp_path, run_command, make_clip):
     clip = make_clip('clip.mp4')
-    assert restore(clip, '--out', f'{tmp_path}/frames.v1/') == 0
+    assert run_command(clip, '--out', f'{tmp_path}/frames.v1/') == 0
     assert sorted(os.listdir(tmp_path / 'frames.v1')) == [
         f'{number:08d}.png' for number in range(3)
     ]
 
 
-def test_an_output_is_beside_the_link_that_is_the_input(tmp_path, restore, make_clip):
+def test_an_output_is_beside_the_link_that_is_the_input(
+    tmp_path, run_command, make_clip
+):
     clip = make_clip('clip.mp4')
     (tmp_path / 'here').mkdir()
     link = tmp_path / 'here' / 'my film.mp4'
     link.symlink_to(clip)
-    assert restore(link) == 0
+    assert run_command(link) == 0
     assert (tmp_path / 'here' / 'my film_restored.mp4').is_file()
 
 
@@ -262,20 +266,22 @@ def test_an_output_is_beside_the_link_that_is_the_input(tmp_path, restore, make_
     ('suffix', 'output'), [('.m4v', '.mp4'), ('.3gp', '.mov'), ('.wmv', '.mkv')]
 )
 def test_containers_that_cannot_be_written_have_a_substitute(
-    tmp_path, restore, make_clip, suffix, output
+    tmp_path, run_command, make_clip, suffix, output
 ):
     clip = make_clip('a.mp4').rename(tmp_path / f'clip{suffix}')
-    assert restore(clip) == 0
+    assert run_command(clip) == 0
     assert len(read_clip(tmp_path / f'clip_restored{output}')) == 3
 
 
-def test_two_outputs_of_one_stem_have_pages_of_their_own(tmp_path, restore, make_clip):
+def test_two_outputs_of_one_stem_have_pages_of_their_own(
+    tmp_path, run_command, make_clip
+):
     clips = [make_clip('a.mp4'), make_clip('a.mkv')]
-    assert restore(*clips, '--out', tmp_path / 'out', '--compare') == 0
+    assert run_command(*clips, '--out', tmp_path / 'out', '--compare') == 0
     assert len([x for x in os.listdir(tmp_path / 'out') if x.endswith('.html')]) == 2
 
 
-def test_what_systems_leave_in_folders_is_no_frame(tmp_path, restore):
+def test_what_systems_leave_in_folders_is_no_frame(tmp_path, run_command):
     folder = write_folder(tmp_path / 'clip', moving_images(3))
     names = ['._0000.png', 'Thumbs.db', '.DS_Store', 'desktop.ini', 'ehthumbs.db']
     for name in names:
@@ -286,7 +292,7 @@ def test_what_systems_leave_in_folders_is_no_frame(tmp_path, restore):
         == drop_clutter([f'{number:04d}.png' for number in range(3)])
         or len(drop_clutter(os.listdir(folder))) == 3
     )
-    assert restore(folder, '--pattern', '*') == 0
+    assert run_command(folder, '--pattern', '*') == 0
     assert len(read_clip(tmp_path / 'clip_restored')) == 3
 
 

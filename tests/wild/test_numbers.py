@@ -79,7 +79,7 @@ def test_the_command_stops_and_writes_nothing_black(
     weights['net_r.kernel_head.0.weight'] *= float('nan')
     torch.save(dict(state_dict=weights), tmp_path / 'nan.pth')
     arguments = [
-        make_clip(name), '--out', str(tmp_path / f'out_{name}'), '--dtype', dtype,
+        str(make_clip(name)), '--out', str(tmp_path / f'out_{name}'), '--dtype', dtype,
         '--config', config_file, '--checkpoint', str(tmp_path / 'nan.pth'),
         '--device', 'cpu',
     ]  # fmt: skip

@@ -21,7 +21,7 @@ REPO = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def interrupted(restore, monkeypatch):
+def interrupted(run_command, monkeypatch):
     """Run the command and interrupt it before a frame."""
 
     def run(*arguments, before=3):
@@ -37,7 +37,7 @@ def interrupted(restore, monkeypatch):
 
         with monkeypatch.context() as patch:
             patch.setattr(FMANet, 'refine', counting)
-            assert restore(*arguments) == 130
+            assert run_command(*arguments) == 130
 
     return run
 
@@ -45,16 +45,18 @@ def interrupted(restore, monkeypatch):
 # Files of others
 
 
-def test_an_input_with_the_name_of_a_partial_output_stays(make_clip, restore, tmp_path):
+def test_an_input_with_the_name_of_a_partial_output_stays(
+    make_clip, run_command, tmp_path
+):
     clip = make_clip('clip.partial.mp4')
     before = clip.read_bytes()
-    assert restore(clip, '--out', tmp_path / 'clip.mp4') == 0
+    assert run_command(clip, '--out', tmp_path / 'clip.mp4') == 0
     assert clip.read_bytes() == before
     assert sorted(os.listdir(tmp_path)) == ['clip.mp4', 'clip.partial.mp4']
 
 
 def test_a_file_with_the_name_of_a_partial_output_stays(
-    make_clip, restore, interrupted, tmp_path, capsys
+    make_clip, run_command, interrupted, tmp_path, capsys
 ):
     clip, out = make_clip('clip.mp4', 6), tmp_path / 'film.mp4'
     theirs = tmp_path / 'film.partial.mp4'
@@ -65,27 +67,27 @@ def test_a_file_with_the_name_of_a_partial_output_stays(
     assert len(read_clip(ours)) == 3
     interrupted(clip, '--out', out, '--resume', before=2)  # one is context
     assert len(read_clip(ours)) == 4
-    assert restore(clip, '--out', out, '--resume') == 0
+    assert run_command(clip, '--out', out, '--resume') == 0
     assert len(read_clip(out)) == 6
     assert theirs.read_text() == 'my only copy'
     assert sorted(os.listdir(tmp_path)) == ['clip.mp4', 'film.mp4', theirs.name]
 
 
 def test_a_partial_output_that_was_replaced_stays(
-    make_clip, restore, interrupted, tmp_path
+    make_clip, run_command, interrupted, tmp_path
 ):
     clip, out = make_clip('clip.mp4', 6), tmp_path / 'film.mp4'
     interrupted(clip, '--out', out)
     playable = tmp_path / 'film.partial.mp4'
     playable.write_text('something else, under the same name')
-    assert restore(clip, '--out', out, '--resume') == 0
+    assert run_command(clip, '--out', out, '--resume') == 0
     assert playable.read_text() == 'something else, under the same name'
 
 
 @pytest.mark.parametrize('name', ['film.mp4', 'film'])
 @pytest.mark.parametrize('kind', ['file', 'folder', 'empty', 'link', 'job.json'])
 def test_what_is_in_the_way_of_a_work_folder_stays(
-    make_clip, restore, tmp_path, capsys, name, kind
+    make_clip, run_command, tmp_path, capsys, name, kind
 ):
     clip, place = make_clip('clip.mp4'), tmp_path / f'.{name}.partial'
     theirs = tmp_path / 'theirs'
@@ -102,7 +104,7 @@ def test_what_is_in_the_way_of_a_work_folder_stays(
                 '{'
             )
     before = sorted(tmp_path.rglob('*'))
-    assert restore(clip, '--out', tmp_path / name) == 1
+    assert run_command(clip, '--out', tmp_path / name) == 1
     error = capsys.readouterr().err
     assert f'{place} is not a work folder of this program, and is in the way' in error
     assert 'kept as' not in error
@@ -110,7 +112,7 @@ def test_what_is_in_the_way_of_a_work_folder_stays(
 
 
 def test_a_run_that_is_killed_is_resumed_and_leaves_nothing(
-    make_clip, network, restore, tmp_path
+    make_clip, network, run_command, tmp_path
 ):
     clip = write_folder(tmp_path / 'clip', moving_images(40, (16, 24)))
     out, partial = tmp_path / 'out', tmp_path / '.out.partial'
@@ -119,7 +121,7 @@ def test_a_run_that_is_killed_is_resumed_and_leaves_nothing(
         process.kill()
         process.wait()
     assert (partial / 'owner.json').exists()
-    assert restore(clip, '--out', out, '--resume') == 0
+    assert run_command(clip, '--out', out, '--resume') == 0
     assert len(os.listdir(out)) == 40
     assert sorted(os.listdir(tmp_path)) == ['clip', 'out']
 
@@ -128,7 +130,7 @@ def test_a_run_that_is_killed_is_resumed_and_leaves_nothing(
 
 
 @pytest.mark.parametrize('how', ['same', 'dot', 'symlink', 'hard link', 'folder link'])
-def test_an_input_is_never_an_output(make_clip, restore, tmp_path, capsys, how):
+def test_an_input_is_never_an_output(make_clip, run_command, tmp_path, capsys, how):
     clip = make_clip('clip.mp4')
     before = clip.read_bytes()
     out = {
@@ -145,7 +147,7 @@ def test_an_input_is_never_an_output(make_clip, restore, tmp_path, capsys, how):
     elif how == 'folder link':
         out.parent.symlink_to(tmp_path)
     with pytest.raises(SystemExit):
-        restore(clip, '--out', out)
+        run_command(clip, '--out', out)
     assert 'is an input and would be an output' in capsys.readouterr().err
     assert clip.read_bytes() == before
 
@@ -161,21 +163,21 @@ def test_names_that_differ_in_case_are_one_place_where_the_system_says_so(
     assert place_key(composed) == place_key(decomposed)
 
 
-def test_an_output_link_is_followed(make_clip, restore, tmp_path):
+def test_an_output_link_is_followed(make_clip, run_command, tmp_path):
     clip = make_clip('clip.mp4')
     (tmp_path / 'disk').mkdir()
     link = tmp_path / 'out.mp4'
     link.symlink_to('disk/film.mp4')
-    assert restore(clip, '--out', link) == 0
+    assert run_command(clip, '--out', link) == 0
     assert link.is_symlink()
     assert os.listdir(tmp_path / 'disk') == ['film.mp4']
     assert len(read_clip(link)) == 3
 
 
-def test_a_device_is_no_output(make_clip, restore, tmp_path, capsys):
+def test_a_device_is_no_output(make_clip, run_command, tmp_path, capsys):
     pipe = tmp_path / 'out.mp4'
     os.mkfifo(pipe)
-    assert restore(make_clip('clip.mp4'), '--out', pipe) == 1
+    assert run_command(make_clip('clip.mp4'), '--out', pipe) == 1
     assert 'is a device, not a file' in capsys.readouterr().err
     assert pipe.is_fifo()
 
@@ -200,13 +202,13 @@ def wait_for(condition, process):
 
 @pytest.mark.parametrize('option', [(), ('--resume',)])
 def test_a_second_run_refuses_in_one_line(
-    make_clip, network, restore, tmp_path, capsys, option
+    make_clip, network, run_command, tmp_path, capsys, option
 ):
     clip = make_clip('clip.mp4', 80, (16, 24))
     out = tmp_path / 'out.mp4'
     with command(clip, '--out', out, *network) as process:
         wait_for((tmp_path / '.out.mp4.partial/owner.json').exists, process)
-        assert restore(clip, '--out', out, *option) == 1
+        assert run_command(clip, '--out', out, *option) == 1
         captured = capsys.readouterr()
         assert process.poll() is None
         output, _ = process.communicate()
@@ -243,28 +245,30 @@ STALE = {
 
 
 @pytest.mark.parametrize('kind', STALE)
-def test_a_stale_lock_is_taken_over(make_clip, restore, interrupted, tmp_path, kind):
+def test_a_stale_lock_is_taken_over(
+    make_clip, run_command, interrupted, tmp_path, kind
+):
     clip, out = make_clip('clip.mp4', 6), tmp_path / 'out.mp4'
     interrupted(clip, '--out', out)
     (tmp_path / '.out.mp4.partial/owner.json').write_text(STALE[kind]())
-    assert restore(clip, '--out', out, '--resume') == 0
+    assert run_command(clip, '--out', out, '--resume') == 0
     assert len(read_clip(out)) == 6
 
 
 def test_a_lock_of_another_computer_counts_and_can_be_removed(
-    make_clip, restore, interrupted, tmp_path, capsys
+    make_clip, run_command, interrupted, tmp_path, capsys
 ):
     clip, out = make_clip('clip.mp4', 6), tmp_path / 'out.mp4'
     interrupted(clip, '--out', out)
     lock = tmp_path / '.out.mp4.partial/owner.json'
     lock.write_text(json.dumps(owner(host='elsewhere')))
     capsys.readouterr()
-    assert restore(clip, '--out', out, '--resume') == 1
+    assert run_command(clip, '--out', out, '--resume') == 1
     error = capsys.readouterr().err
     assert 'on elsewhere; if it does not run any more, remove' in error
     assert str(lock) in error
     lock.unlink()
-    assert restore(clip, '--out', out, '--resume') == 0
+    assert run_command(clip, '--out', out, '--resume') == 0
 
 
 def test_only_one_of_many_gets_a_lock(tmp_path):
