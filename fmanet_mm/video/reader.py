@@ -253,6 +253,10 @@ class VideoFileReader(FrameReader):
         if length is None:
             return None
         counted = self._stream.frames
+        if self._container.format.name.startswith('mov'):
+            # Edit lists hide frames, which may be needed to decode others.
+            entries = self._stream.index_entries
+            counted = sum(not entry.is_discard for entry in entries) or counted
         is_complete = not self._start and self._end is None
         if counted and is_complete:
             is_likely = abs(counted - length * self.fps) <= max(2, counted // 50)

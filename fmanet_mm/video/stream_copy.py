@@ -192,7 +192,7 @@ class CopiedStreams:
                 source = packet.stream
                 if source.index not in self._targets or packet.size == 0:
                     continue
-                if _is_filler(packet):
+                if self._is_hidden(packet) or _is_filler(packet):
                     continue
                 if source.type == 'audio':
                     _fill_duration(packet, last.get(source.index))
@@ -205,6 +205,16 @@ class CopiedStreams:
                 error.strerror,
             )
         yield from chain.from_iterable(t.flush() for t in self._targets.values())
+
+    def _is_hidden(self, packet: av.Packet) -> bool:
+        """Whether an edit list cuts it off, and no other edit list will hide it.
+
+        The last such packet before the audio that is heard is needed to decode that.
+        """
+        if not packet.is_discard or self._format in ('mp4', 'mov'):
+            return False
+        heard = packet.stream.start_time
+        return None in (heard, packet.pts) or packet.pts + 2 * packet.duration <= heard
 
     def source_of(self, packet: av.Packet) -> int | None:
         """Index of the source's stream that a packet comes from; None for the video."""

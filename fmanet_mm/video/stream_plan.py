@@ -2,7 +2,7 @@
 
 import io
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import NamedTuple
@@ -231,12 +231,21 @@ def _fits(stream: av.stream.Stream, packets: list[av.Packet], format: str) -> bo
             target = add_copy(trial, stream)
             target.disposition = stream.disposition.value
             trial.start_encoding()
-            for packet in map(copy_packet, packets):
+            for packet in _from_zero(packets):
                 packet.stream = target
                 trial.mux(packet)
         return not packets or _can_be_read(file.getvalue(), stream)
     except (ValueError, NotImplementedError, av.FFmpegError):
         return False
+
+
+def _from_zero(packets: list[av.Packet]) -> Iterator[av.Packet]:
+    """Copies of packets, none of which is hidden by its time."""
+    first = min((p.dts for p in packets if p.dts is not None), default=0)
+    for packet in map(copy_packet, packets):
+        packet.pts = None if packet.pts is None else packet.pts - first
+        packet.dts = None if packet.dts is None else packet.dts - first
+        yield packet
 
 
 def _can_be_read(data: bytes, stream: av.stream.Stream) -> bool:

@@ -93,6 +93,21 @@ def test_recordings_joined_byte_by_byte(
     assert 'restarts at' in warned()
 
 
+@pytest.mark.parametrize('suffix', ['mp4', 'mkv', 'avi'])
+def test_edit_lists_are_respected(restore, files, look, capsys, tmp_path, suffix):
+    before = look(files / 'edited.m4v')
+    target = tmp_path / f'out.{suffix}'
+    assert restore(files / 'edited.m4v', target, '--json') == 0
+    first, *_ = map(json.loads, capsys.readouterr().out.splitlines())
+    after = look(target)
+    assert first['total'] == len(after.times) == len(before.times) == 22
+    assert after.samples == pytest.approx(before.samples, abs=0.05)
+    # AVI begins with a complete packet.
+    lost = 0.025 if suffix == 'avi' else 0.002
+    assert after.samples > before.samples - lost
+    assert after.onset - after.times[0] == pytest.approx(0, abs=0.05)
+
+
 def test_totals_are_right_or_unknown(
     restore, make, track, moving, tone, files, capsys, tmp_path
 ):
