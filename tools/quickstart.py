@@ -10,6 +10,7 @@ kept when it is run again.
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -72,6 +73,8 @@ def make_clip(args: argparse.Namespace) -> str:
     from fmanet_mm.video.writer import open_writer
 
     if not (SHARP.is_dir() and BLURRY.is_dir()):
+        for folder in (SHARP, BLURRY):
+            shutil.rmtree(folder, ignore_errors=True)
         with open_frames(real_clip()) as reader:
             source = [f for i, f in enumerate(reader) if FIRST <= i <= LAST]
         windows = [
@@ -168,13 +171,17 @@ def train_stage_2(args: argparse.Namespace) -> str:
 
 
 def evaluate(args: argparse.Namespace) -> str:
-    test('bicubic', os.path.relpath(REPO / 'configs/quickstart_bicubic.py'))
-    test('demo', os.path.relpath(REPO / 'configs/finetune_stage2.py'), DEMO)
-    test(after(args), trained_config(args), checkpoint(args, 2))
-    results = {
-        name: json.loads((RESULTS / f'{name}.json').read_text())
-        for name in ('bicubic', 'demo', after(args))
-    }
+    networks = dict(
+        bicubic=[os.path.relpath(REPO / 'configs/quickstart_bicubic.py')],
+        demo=[os.path.relpath(REPO / 'configs/finetune_stage2.py'), DEMO],
+    )
+    networks[after(args)] = [trained_config(args), checkpoint(args, 2)]
+    results = {}
+    for name, network in networks.items():
+        out = RESULTS / f'{name}.json'
+        if name == after(args) or not out.is_file():
+            run('tools/test.py', *network, '--out', out)
+        results[name] = json.loads(out.read_text())
     lines = [
         f'{name:12}' + ''.join(f'{key} {value:.4f}  ' for key, value in values.items())
         for name, values in results.items()
@@ -230,10 +237,6 @@ def run(tool: str, *arguments) -> None:
     print(f'$ python {tool} {" ".join(words)}', flush=True)
     if subprocess.run([sys.executable, REPO / tool, *words]).returncode:
         sys.exit(f'quickstart: {tool} failed; see the messages above')
-
-
-def test(name: str, *network: str) -> None:
-    run('tools/test.py', *network, '--out', RESULTS / f'{name}.json')
 
 
 def after(args: argparse.Namespace) -> str:

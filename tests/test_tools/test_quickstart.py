@@ -30,7 +30,7 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp('quickstart')
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_restoring_needs_no_openmmlab(folder, tmp_path):
     # Such a package is found first, and fails.
     for name in OPENMMLAB:
@@ -62,12 +62,12 @@ def test_restoring_needs_no_openmmlab(folder, tmp_path):
     assert (results / 'restored/00000000.png').stat().st_mtime_ns == before
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_fine_tuning_starts_from_the_demo(folder):
     check_training(folder, 'fine_tuned')
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_from_scratch(folder):
     check_training(folder, 'from_scratch', '--from-scratch')
 
