@@ -17,6 +17,7 @@ def dynamic_filter_reference(
 
 
 def check_shapes(x: Tensor, weight: Tensor, kernel_size: int, stride: int) -> None:
+    """Raise a ValueError unless a padded input and its filters fit each other."""
     expected = tuple(stride * (n - 1) + kernel_size for n in weight.shape[-2:])
     if weight.size(3) != kernel_size**2:
         raise ValueError(
