@@ -1,6 +1,13 @@
 """Networks, by family; importing this package registers them."""
 
-from .baselines import BicubicUpsampling, WindowRestormer
+from .baselines import (
+    STFAN,
+    BicubicUpsampling,
+    RecurrentModel,
+    STFANOnBicubic,
+    STFANOnLR,
+    WindowRestormer,
+)
 from .common import (
     DeformableAlignment,
     DynamicDownsampling,
@@ -15,6 +22,7 @@ from .common.multi_attention import GuidedAttention, SelfAttention
 from .fmanet import Degradation, FMANet, NetD, NetR, Restoration
 
 __all__ = [
+    'STFAN',
     'GuidedAttention',
     'BicubicUpsampling',
     'DeformableAlignment',
@@ -28,7 +36,10 @@ __all__ = [
     'MultiFlowWarp',
     'NetD',
     'NetR',
+    'RecurrentModel',
     'Restoration',
+    'STFANOnBicubic',
+    'STFANOnLR',
     'SelfAttention',
     'StrictPretrainedInit',
     'WindowRestormer',

@@ -1,6 +1,7 @@
 """Operations of which networks are built: dynamic filters, warps, strips."""
 
 from .dynamic_filter import dynamic_filter, dynamic_filter_reference
+from .filter_adaptive import filter_adaptive_conv, filter_adaptive_conv_reference
 from .strips import WHOLE_FRAMES, Strips
 from .warp import flow_warp, frame_rows, masked_warp, split_groups, warp_groups
 
@@ -9,6 +10,8 @@ __all__ = [
     'Strips',
     'dynamic_filter',
     'dynamic_filter_reference',
+    'filter_adaptive_conv',
+    'filter_adaptive_conv_reference',
     'flow_warp',
     'frame_rows',
     'masked_warp',
