@@ -1,6 +1,7 @@
-"""Operations of which networks are built: dynamic filters, warps, strips."""
+"""Operations of which networks are built: dynamic filters, warps, strips, padding."""
 
 from .dynamic_filter import dynamic_filter, dynamic_filter_reference
+from .padding import pad_to_multiple
 from .strips import WHOLE_FRAMES, Strips
 from .warp import flow_warp, frame_rows, masked_warp, split_groups, warp_groups
 
@@ -12,6 +13,7 @@ __all__ = [
     'flow_warp',
     'frame_rows',
     'masked_warp',
+    'pad_to_multiple',
     'split_groups',
     'warp_groups',
 ]
