@@ -2,9 +2,9 @@
 # published network, which keeps the size of its frames. Training can start (load_from)
 # from its released weights, converted by tools/model_converters/convert_stfan.py.
 #
-# The published training also takes sequences of 20 frames, but updates the weights after
-# every frame and adds 0.01 of a perceptual loss; here there is an update per window, by
-# the mean over its frames. Gradients stay within a frame in both.
+# The published training, on sequences of 20 frames, updates the weights after every
+# frame and adds 0.01 of a perceptual loss; here there is an update per window, by the
+# mean over its frames. Gradients stay within a frame in both.
 _base_ = '../_base_/baseline.py'
 
 model = dict(

@@ -1,7 +1,8 @@
-"""Operations of which networks are built: dynamic filters, warps, strips."""
+"""Operations of which networks are built: dynamic filters, warps, strips, padding."""
 
 from .dynamic_filter import dynamic_filter, dynamic_filter_reference
 from .filter_adaptive import filter_adaptive_conv, filter_adaptive_conv_reference
+from .padding import pad_to_multiple
 from .strips import WHOLE_FRAMES, Strips
 from .warp import flow_warp, frame_rows, masked_warp, split_groups, warp_groups
 
@@ -15,6 +16,7 @@ __all__ = [
     'flow_warp',
     'frame_rows',
     'masked_warp',
+    'pad_to_multiple',
     'split_groups',
     'warp_groups',
 ]

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
+from ..ops import pad_to_multiple
 from ..utils.windows import check_frames
-from .adapters import RESTORERS, check_min_size, pad_to_multiple
+from .adapters import RESTORERS, check_min_size
 from .memory import recurrent_peak_bytes
 from .protocol import RecurrentNetwork
 from .streaming import StripedRestorer

@@ -18,6 +18,7 @@ from fmanet_mm.models.baselines.stfan.official_weights import (
 from fmanet_mm.ops import Strips
 from fmanet_mm.restoration import build_restorer
 from fmanet_mm.restoration.loading import build_network, load_network
+from fmanet_mm.utils.checkpoint import load_state_dict_file
 
 CONFIGS = Path(__file__).resolve().parents[3] / 'configs/baselines'
 SMALL = dict(widths=(4, 6, 8), kernel_size=3)
@@ -165,6 +166,9 @@ def test_a_released_file_becomes_a_checkpoint(released, tmp_path):
             assert torch.equal(weight, expected[key])
     with pytest.raises(ValueError, match=r'prediction\.0\.weight'):
         load_network(out, CONFIGS / 'stfan_lr.py')
+    # As load_from of a training does.
+    model = MODELS.build(Config.fromfile(CONFIGS / 'stfan_bicubic.py').model)
+    model.load_state_dict(load_state_dict_file(out))
 
 
 def test_other_files_are_refused(released, tmp_path):
