@@ -1,8 +1,10 @@
 """Networks, by family; importing this package registers them."""
 
 from .baselines import (
+    HOFFR,
     STFAN,
     BicubicUpsampling,
+    HOFFRModel,
     RecurrentModel,
     STFANOnBicubic,
     STFANOnLR,
@@ -22,6 +24,7 @@ from .common.multi_attention import GuidedAttention, SelfAttention
 from .fmanet import Degradation, FMANet, NetD, NetR, Restoration
 
 __all__ = [
+    'HOFFR',
     'STFAN',
     'GuidedAttention',
     'BicubicUpsampling',
@@ -33,6 +36,7 @@ __all__ = [
     'FlowGuidedDynamicDownsampling',
     'FlowGuidedDynamicUpsampling',
     'GuidedModulation',
+    'HOFFRModel',
     'MultiFlowWarp',
     'NetD',
     'NetR',

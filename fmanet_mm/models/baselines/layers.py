@@ -20,8 +20,12 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Refine (N, C, H, W)."""
+        return x + self.residual(x)
+
+    def residual(self, x: Tensor) -> Tensor:
+        """What is added to (N, C, H, W)."""
         hidden = F.leaky_relu(self.conv_in(x), self.slope, inplace=True)
-        return x + self.conv_out(hidden)
+        return self.conv_out(hidden)
 
 
 def upsampling_convs(
