@@ -5,6 +5,7 @@ want a true one, so gradients are left out.
 """
 
 from contextlib import contextmanager
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -21,7 +22,11 @@ GPU = torch.device('cuda', 0)
 def fake_gpu():
     # cuDNN's warp cannot be followed without computing it.
     cudnn = torch.backends.cudnn.flags(enabled=False)
-    with cudnn, FakeTensorMode(), GPU:
+    # A copied fake tensor would be of a mode of its own.
+    same_mode = patch.object(
+        FakeTensorMode, '__deepcopy__', lambda self, memo: self, create=True
+    )
+    with cudnn, same_mode, FakeTensorMode(), GPU:
         yield
 
 
@@ -52,6 +57,20 @@ def test_a_stream_on_strips(monkeypatch, autocast):
         restorer = StreamingRestorer(model, memory_budget=1)
         outputs = list(restorer.restore(torch.rand(4, 3, 24, 10)))
     assert {(out.device, out.shape) for out in outputs} == {(GPU, (3, 96, 40))}
+
+
+@pytest.mark.parametrize('dtype', [None, torch.bfloat16])
+def test_a_stream_by_the_inference_form(monkeypatch, dtype):
+    monkeypatch.setattr(
+        'fmanet_mm.restoration.streaming.choose_strips', lambda *_: Strips()
+    )
+    with fake_gpu():
+        model = build_tiny('blocks_m1_stage2').eval()
+        restorer = StreamingRestorer(model, memory_budget=1, autocast_dtype=dtype)
+        prepared = restorer.prepared
+        outputs = list(restorer.restore(torch.rand(2, 3, 24, 10)))
+    assert {(out.device, out.shape) for out in outputs} == {(GPU, (3, 96, 40))}
+    assert {p.dtype for p in prepared.parameters()} == {dtype or torch.float32}
 
 
 def test_two_devices_are_noticed():
