@@ -199,7 +199,8 @@ def prepare(
         return network
     tensor_cores = torch.backends.cuda.matmul.allow_tf32 or dtype is not None
     multiple = GPU_CHANNELS if device.type == 'cuda' and tensor_cores else 1
-    return make_form(multiple).to(dtype=dtype)
+    form = make_form(multiple)
+    return form if dtype is None else form.to(dtype)
 
 
 def device_of(network: object) -> torch.device:

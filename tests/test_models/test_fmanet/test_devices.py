@@ -59,20 +59,6 @@ def test_a_stream_on_strips(monkeypatch, autocast):
     assert {(out.device, out.shape) for out in outputs} == {(GPU, (3, 96, 40))}
 
 
-@pytest.mark.parametrize('dtype', [None, torch.bfloat16])
-def test_a_stream_by_the_inference_form(monkeypatch, dtype):
-    monkeypatch.setattr(
-        'fmanet_mm.restoration.streaming.choose_strips', lambda *_: Strips()
-    )
-    with fake_gpu():
-        model = build_tiny('blocks_m1_stage2').eval()
-        restorer = StreamingRestorer(model, memory_budget=1, autocast_dtype=dtype)
-        prepared = restorer.prepared
-        outputs = list(restorer.restore(torch.rand(2, 3, 24, 10)))
-    assert {(out.device, out.shape) for out in outputs} == {(GPU, (3, 96, 40))}
-    assert {p.dtype for p in prepared.parameters()} == {dtype or torch.float32}
-
-
 def test_two_devices_are_noticed():
     with fake_gpu():
         model = build_tiny('blocks_m1_stage2')
