@@ -75,11 +75,11 @@ class RecurrentRestorer(StripedRestorer):
         return recurrent_peak_bytes(network, *padded, *settings)
 
     def _step(self, frame: Tensor, state: Any) -> tuple[Tensor, Any]:
-        result = self.compute(self.network.step, frame, state)
+        result = self.compute(self.prepared.step, frame, state)
         if self.is_half and not _all_finite(result):
             with self.in_float32():
                 state = None if state is None else tree_map(Tensor.float, state)
-                result = self.compute(self.network.step, frame, state)
+                result = self.compute(self.prepared.step, frame, state)
         return result
 
 
