@@ -157,6 +157,7 @@ LIGHT = (
     'ablations/component_self_attention_sft_stage2',
     'demo/tiny_conventional_stage2',
     'baselines/bicubic',
+    'baselines/edvr_predeblur',
     'baselines/restormer',
 )
 

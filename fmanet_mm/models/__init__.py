@@ -1,6 +1,6 @@
 """Networks, by family; importing this package registers them."""
 
-from .baselines import BicubicUpsampling, WindowRestormer
+from .baselines import BicubicUpsampling, PredeblurEDVR, WindowRestormer
 from .common import (
     DeformableAlignment,
     DynamicDownsampling,
@@ -28,6 +28,7 @@ __all__ = [
     'MultiFlowWarp',
     'NetD',
     'NetR',
+    'PredeblurEDVR',
     'Restoration',
     'SelfAttention',
     'StrictPretrainedInit',
