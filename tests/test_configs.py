@@ -161,6 +161,7 @@ LIGHT = (
     'ablations/component_self_attention_sft_stage2',
     'demo/tiny_conventional_stage2',
     'baselines/bicubic',
+    'baselines/edvr_predeblur',
     'baselines/hoffr',
     'baselines/restormer',
     'baselines/stfan_bicubic',

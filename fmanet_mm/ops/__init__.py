@@ -1,5 +1,6 @@
 """Operations of which networks are built: dynamic filters, warps, strips, padding."""
 
+from .deformable import modulated_deform_conv
 from .dynamic_filter import dynamic_filter, dynamic_filter_reference
 from .filter_adaptive import filter_adaptive_conv, filter_adaptive_conv_reference
 from .padding import pad_to_multiple
@@ -16,6 +17,7 @@ __all__ = [
     'flow_warp',
     'frame_rows',
     'masked_warp',
+    'modulated_deform_conv',
     'pad_to_multiple',
     'split_groups',
     'warp_groups',

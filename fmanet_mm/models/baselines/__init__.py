@@ -1,6 +1,7 @@
 """Baselines for comparison, besides MMagic's own networks."""
 
 from .bicubic import BicubicUpsampling
+from .edvr import PredeblurEDVR
 from .hoffr import HOFFR, HOFFRModel
 from .recurrent import RecurrentModel
 from .restormer import WindowRestormer
@@ -11,6 +12,7 @@ __all__ = [
     'STFAN',
     'BicubicUpsampling',
     'HOFFRModel',
+    'PredeblurEDVR',
     'RecurrentModel',
     'STFANOnBicubic',
     'STFANOnLR',

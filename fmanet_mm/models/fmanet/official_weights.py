@@ -1,6 +1,5 @@
 """The authors' released weights: their names and colour order, turned into ours."""
 
-import re
 from collections.abc import Mapping
 from os import PathLike
 
@@ -10,7 +9,7 @@ from mmengine.registry import MODELS
 from torch import Tensor
 
 from ...utils.checkpoint import load_checkpoint_file, save_checkpoint_file
-from ...utils.weights import check_weights
+from ...utils.weights import check_weights, rename_weight
 
 _RULES = {
     r'^feature_extractor\.0\.': 'extractor.conv_first.',
@@ -70,7 +69,8 @@ def convert_net_d(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         stay as they are, so that strict loading refuses them.
     """
     return {
-        _rename(name, _NET_D_RULES): _as_2d(weight) for name, weight in weights.items()
+        rename_weight(name, _NET_D_RULES): _as_2d(weight)
+        for name, weight in weights.items()
     }
 
 
@@ -80,7 +80,8 @@ def convert_net_r(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     See :func:`convert_net_d`.
     """
     return {
-        _rename(name, _NET_R_RULES): _as_2d(weight) for name, weight in weights.items()
+        rename_weight(name, _NET_R_RULES): _as_2d(weight)
+        for name, weight in weights.items()
     }
 
 
@@ -117,12 +118,6 @@ def _image_channels(state_dict: Mapping[str, Tensor]):
         yield 'net_r.high_frequency_head.conv_last.weight', 0, 0
         yield 'net_r.second_flow_head.0.weight', 1, flow_channels
         yield 'net_r.second_flow_head.0.weight', 1, flow_channels + 3
-
-
-def _rename(name: str, rules: Mapping[str, str]) -> str:
-    for pattern, replacement in rules.items():
-        name = re.sub(pattern, replacement, name)
-    return name
 
 
 def _as_2d(weight: Tensor) -> Tensor:

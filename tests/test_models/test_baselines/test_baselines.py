@@ -24,6 +24,12 @@ TINY = dict(
         num_blocks_extraction=1,
         num_blocks_reconstruction=1,
     ),
+    edvr_predeblur=dict(
+        channels=8,
+        deform_groups=2,
+        num_extraction_blocks=1,
+        num_reconstruction_blocks=1,
+    ),
     restormer=dict(
         dim=4, num_blocks=[1, 1, 1, 1], num_refinement_blocks=1, heads=[1, 1, 1, 1]
     ),
@@ -141,6 +147,7 @@ def enlarge(image, mode):
         ('bicubic', None, lambda centre: enlarge(centre, 'bicubic')),
         ('basicvsr_pp', 'conv_last', lambda centre: enlarge(centre, 'bilinear')),
         ('edvr', 'conv_last', lambda centre: enlarge(centre, 'bilinear')),
+        ('edvr_predeblur', 'conv_last', lambda centre: enlarge(centre, 'bilinear')),
         ('restormer', 'tail.4', lambda centre: enlarge(centre, 'bilinear')),
         ('tdan', 'reconstruct.4', lambda centre: 0 * enlarge(centre, 'bilinear')),
     ],

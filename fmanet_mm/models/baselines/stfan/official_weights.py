@@ -12,7 +12,7 @@ from ....utils.checkpoint import (
     load_checkpoint_file,
     save_checkpoint_file,
 )
-from ....utils.weights import check_weights
+from ....utils.weights import check_weights, rename_weight
 from .stfan import STFAN
 
 KEY = 'deblurnet_state_dict'
@@ -90,8 +90,7 @@ def convert_stfan_file(source: str | PathLike, out: str | PathLike) -> None:
 
 
 def _rename(name: str) -> str:
-    for pattern, replacement in _RULES.items():
-        name = re.sub(pattern, replacement, name)
+    name = rename_weight(name, _RULES)
     layer, dot, rest = name.partition('.')
     if layer in _DECODER_LAYERS:
         return f'decoder.{_DECODER_LAYERS.index(layer)}{dot}{rest}'
