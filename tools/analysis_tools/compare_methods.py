@@ -16,8 +16,8 @@ import argparse
 from pathlib import Path
 
 import fmanet_mm.openmmlab  # noqa: F401
-from fmanet_mm.evaluation import PROTOCOLS, Method, compare_methods
-from fmanet_mm.evaluation.measures import FRAME_MEASURES, PAIR_MEASURES
+from fmanet_mm.evaluation import Method, compare_methods
+from fmanet_mm.evaluation.arguments import add_protocol_arguments
 from fmanet_mm.utils.names import print_any_name
 
 
@@ -37,21 +37,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--ground-truth', dest='targets', help='sharp frames')
     parser.add_argument('--out', type=Path, required=True, help='folder to write to')
-    parser.add_argument(
-        '--protocol',
-        choices=[*PROTOCOLS],
-        default='published',
-        help='(default: published)',
-    )
-    parser.add_argument(
-        '--measures',
-        nargs='+',
-        choices=FRAME_MEASURES + PAIR_MEASURES,
-        help='measures (default: those of the protocol, and LPIPS if it has weights)',
-    )
-    parser.add_argument(
-        '--ann-file', type=Path, help='file with the clips to take (default: all)'
-    )
+    add_protocol_arguments(parser)
     parser.add_argument('--device', help='default: a GPU if there is one')
     parser.add_argument('--dtype', choices=['fp32', 'bf16', 'fp16'], default='fp32')
     parser.add_argument(

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from ....utils.checkpoint import (
     describe_misfit,
-    load_checkpoint_file,
+    load_released_weights,
     save_checkpoint_file,
 )
-from ....utils.weights import check_weights, rename_weight
+from ....utils.weights import rename_weight
 from .stfan import STFAN
 
 KEY = 'deblurnet_state_dict'
@@ -71,14 +71,7 @@ def convert_stfan_file(source: str | PathLike, out: str | PathLike) -> None:
         ValueError: If it is not the released one, or a weight is missing, left over or
             of another shape.
     """
-    checkpoint = load_checkpoint_file(source)
-    if KEY not in checkpoint:
-        raise ValueError(
-            f'{source} has no {KEY!r}, so it is not the released file of STFAN; it has '
-            f'{sorted(map(str, checkpoint))[:5]}'
-        )
-    check_weights(checkpoint[KEY], f'{KEY!r} in {source}')
-    weights = convert_stfan(checkpoint[KEY])
+    weights = convert_stfan(load_released_weights(source, KEY, "STFAN's released"))
     with torch.device('meta'):
         misfit = describe_misfit(STFAN().state_dict(), weights)
     if misfit:
