@@ -158,7 +158,8 @@ class StreamingRestorer(StripedRestorer):
 
     Args:
         network (WindowNetwork): In evaluation mode.
-        **settings: Of :class:`StripedRestorer`: ``memory_budget``, ``autocast_dtype``.
+        memory_budget (float, optional): See :class:`StripedRestorer`.
+        autocast_dtype (torch.dtype, optional): See :class:`StripedRestorer`.
 
     Attributes:
         context (int): T // 2.
@@ -169,13 +170,18 @@ class StreamingRestorer(StripedRestorer):
 
     measure = staticmethod(streaming_peak_bytes)
 
-    def __init__(self, network: WindowNetwork, *args: Any, **settings: Any) -> None:
+    def __init__(
+        self,
+        network: WindowNetwork,
+        memory_budget: float | None = None,
+        autocast_dtype: torch.dtype | None = None,
+    ) -> None:
         if not hasattr(network, 'refine'):
             raise ValueError(
                 f'{type(network).__name__} restores no video; use the config and the '
                 'checkpoint of a network that does, such as one of stage 2'
             )
-        super().__init__(network, *args, **settings)
+        super().__init__(network, memory_budget, autocast_dtype)
         self.context = network.num_frames // 2
 
     @torch.inference_mode()
