@@ -15,6 +15,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..restoration import ClipRestorer, RestoreOptions, VideoRestorer
+from ..restoration.loading import find_device
 from ..utils.annotation import read_annotation
 from ..utils.files import atomic_write
 from ..utils.memory_meter import MemoryMeter
@@ -211,45 +212,41 @@ def compare_methods(
     _check_names(methods)
     out, chosen = Path(out), get_protocol(protocol)
     clips = _select_clips(inputs, ann_file)
-    notes = [chosen.describe()] if targets else []
-    if targets and measures is None:
-        measures, missing = _default_measures(chosen.measures)
-        notes += missing
-    results = {method.name: method.locate_results(out) for method in methods}
     truths = None if targets is None else _find_side(targets, clips)
-    comparison = Comparison(notes=notes)
+    results = {method.name: method.locate_results(out) for method in methods}
     for method in methods:
         _check_results(method, results[method.name], clips)
+    notes = []
+    if targets is not None:
+        notes.append(chosen.describe())
+        if measures is None:
+            measures, missing = _default_measures(chosen.measures)
+            notes += missing
+    if any(method.results is None for method in methods):
+        notes.append(_describe_device(find_device(device), dtype))
+    comparison = Comparison(notes=notes)
     for method in methods:
-        comparison.costs[method.name] = Cost()
+        cost = Cost()
         if method.results is None:
             restorer = VideoRestorer.load(
                 method.checkpoint, method.config, device=device, dtype=dtype
             )
-            comparison.costs[method.name] = _restore_clips(
-                restorer, clips, Path(results[method.name]), detect_scenes
-            )
-            _note_device(restorer.restorer, dtype, comparison.notes)
-    if targets:
+            folder = Path(results[method.name])
+            cost = _restore_clips(restorer, clips, folder, detect_scenes)
+        comparison.costs[method.name] = cost
+    if targets is not None:
         for name, folder in results.items():
             report = evaluate_folders(
                 *(folder, targets, protocol, measures),
                 motion=None,
                 ann_file=ann_file,
                 name=name,
-                device='cuda' if torch.cuda.is_available() else 'cpu',
+                device=str(find_device(device)),
             )
             report.parameters = comparison.costs[name].parameters
             comparison.reports[name] = report
     comparison.save(out)
-    sides = {name: _find_side(folder, clips) for name, folder in results.items()}
-    for clip, path in clips.items():
-        _write_page(
-            out / ('compare.html' if clip is None else f'compare_{clip}.html'),
-            path,
-            {name: side[clip] for name, side in sides.items()},
-            truths and truths[clip],
-        )
+    _write_pages(out, clips, results, truths)
     return comparison
 
 
@@ -410,14 +407,28 @@ def _warm_up(restorer: VideoRestorer, clip: Path) -> None:
             pass
 
 
-def _note_device(restorer: ClipRestorer, dtype: str, notes: list[str]) -> None:
-    """Note once where the networks were computed."""
+def _describe_device(device: torch.device, dtype: str) -> str:
     name = f'{torch.get_num_threads()} threads of the CPU'
-    if restorer.device.type == 'cuda':
-        name = torch.cuda.get_device_name(restorer.device)
-    note = f'computed in {dtype} by {name}; memory is that above the loaded network'
-    if note not in notes:
-        notes.append(note)
+    if device.type == 'cuda':
+        name = torch.cuda.get_device_name(device)
+    return f'computed in {dtype} by {name}; memory is that above the loaded network'
+
+
+def _write_pages(
+    out: Path,
+    clips: Mapping[str | None, Path],
+    results: Mapping[str, str | PathLike],
+    truths: Mapping[str | None, Path] | None,
+) -> None:
+    """A page for each clip."""
+    sides = {name: _find_side(folder, clips) for name, folder in results.items()}
+    for clip, path in clips.items():
+        _write_page(
+            out / ('compare.html' if clip is None else f'compare_{clip}.html'),
+            path,
+            {name: side[clip] for name, side in sides.items()},
+            None if truths is None else truths[clip],
+        )
 
 
 def _write_page(
