@@ -1,6 +1,6 @@
 """Networks, by family; importing this package registers them."""
 
-from .baselines import BicubicUpsampling, PredeblurEDVR, WindowRestormer
+from .baselines import RVRT, BicubicUpsampling, PredeblurEDVR, WindowRestormer
 from .common import (
     DeformableAlignment,
     DynamicDownsampling,
@@ -15,6 +15,7 @@ from .common.multi_attention import GuidedAttention, SelfAttention
 from .fmanet import Degradation, FMANet, NetD, NetR, Restoration
 
 __all__ = [
+    'RVRT',
     'GuidedAttention',
     'BicubicUpsampling',
     'DeformableAlignment',

@@ -3,5 +3,6 @@
 from .bicubic import BicubicUpsampling
 from .edvr import PredeblurEDVR
 from .restormer import WindowRestormer
+from .rvrt import RVRT
 
-__all__ = ['BicubicUpsampling', 'PredeblurEDVR', 'WindowRestormer']
+__all__ = ['RVRT', 'BicubicUpsampling', 'PredeblurEDVR', 'WindowRestormer']
