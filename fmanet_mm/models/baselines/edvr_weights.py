@@ -10,10 +10,10 @@ from torch import Tensor
 
 from ...utils.checkpoint import (
     describe_misfit,
-    load_checkpoint_file,
+    load_released_weights,
     save_checkpoint_file,
 )
-from ...utils.weights import check_weights, rename_weight
+from ...utils.weights import rename_weight
 
 KEY = 'params'
 """What BasicSR's files hold the weights under."""
@@ -91,14 +91,7 @@ def convert_file(
         ValueError: If the file is not one of BasicSR's, or a parameter is missing, left
             over or of another shape.
     """
-    checkpoint = load_checkpoint_file(file)
-    if KEY not in checkpoint:
-        raise ValueError(
-            f"{file} has no {KEY!r}, so it is not BasicSR's file; it has "
-            f'{sorted(map(str, checkpoint))[:5]}'
-        )
-    check_weights(checkpoint[KEY], f'{KEY!r} in {file}')
-    weights = convert_edvr(checkpoint[KEY])
+    weights = convert_edvr(load_released_weights(file, KEY, "BasicSR's"))
     with torch.device('meta'):
         network = MODELS.build(Config.fromfile(config).model.generator)
     misfit = describe_misfit(network.state_dict(), weights)

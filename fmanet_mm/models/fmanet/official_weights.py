@@ -8,8 +8,11 @@ from mmengine.config import Config
 from mmengine.registry import MODELS
 from torch import Tensor
 
-from ...utils.checkpoint import load_checkpoint_file, save_checkpoint_file
-from ...utils.weights import check_weights, rename_weight
+from ...utils.checkpoint import load_released_weights, save_checkpoint_file
+from ...utils.weights import rename_weight
+
+OWNER = "the authors'"
+"""Whose files are converted, as messages name them."""
 
 _RULES = {
     r'^feature_extractor\.0\.': 'extractor.conv_first.',
@@ -148,13 +151,11 @@ def convert_files(
         ValueError: If a file is not one of the authors', or a parameter is missing,
             left over or of another shape.
     """
-    state_dict = _prefixed(
-        'net_d.', convert_net_d(_official_part(net_d_file, 'model_D_state_dict'))
-    )
+    weights = load_released_weights(net_d_file, 'model_D_state_dict', OWNER)
+    state_dict = _prefixed('net_d.', convert_net_d(weights))
     if net_r_file:
-        state_dict |= _prefixed(
-            'net_r.', convert_net_r(_official_part(net_r_file, 'model_R_state_dict'))
-        )
+        weights = load_released_weights(net_r_file, 'model_R_state_dict', OWNER)
+        state_dict |= _prefixed('net_r.', convert_net_r(weights))
     model = MODELS.build(Config.fromfile(config).model)
     try:
         model.load_state_dict(state_dict)
@@ -166,17 +167,6 @@ def convert_files(
     save_checkpoint_file(
         dict(state_dict=state_dict, meta=dict(channel_order=channel_order)), out
     )
-
-
-def _official_part(path: str | PathLike, key: str) -> dict[str, Tensor]:
-    checkpoint = load_checkpoint_file(path)
-    if key not in checkpoint:
-        raise ValueError(
-            f"{path} has no {key!r}, so it is not the authors' file; "
-            f'it has {sorted(map(str, checkpoint))[:5]}'
-        )
-    check_weights(checkpoint[key], f'{key!r} in {path}')
-    return checkpoint[key]
 
 
 def _prefixed(prefix: str, state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
