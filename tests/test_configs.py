@@ -164,6 +164,7 @@ LIGHT = (
     'baselines/edvr_predeblur',
     'baselines/hoffr',
     'baselines/restormer',
+    'baselines/rvrt',
     'baselines/stfan_bicubic',
     'baselines/stfan_lr',
 )
@@ -241,6 +242,8 @@ def test_published_sizes():
     assert parameters('fmanet_stage1') == 3_225_837
     assert parameters('fmanet_stage2') == 9_766_503
     assert parameters('baselines/restormer') == 26_497_527  # published as 26.5 M
+    assert parameters('baselines/rvrt') == 12_909_223  # published as 12.9 M
+    assert parameters('baselines/edvr_predeblur') == 23_306_851
     # Published as 7.4 M, of which the anchor heads are no part.
     model = MODELS.build(load('fmanet_s_stage2').model)
     anchors = [*model.net_d.anchor_head.parameters()] * 2

@@ -2,6 +2,7 @@
 
 from .baselines import (
     HOFFR,
+    RVRT,
     STFAN,
     BicubicUpsampling,
     HOFFRModel,
@@ -26,6 +27,7 @@ from .fmanet import Degradation, FMANet, NetD, NetR, Restoration
 
 __all__ = [
     'HOFFR',
+    'RVRT',
     'STFAN',
     'GuidedAttention',
     'BicubicUpsampling',
