@@ -4,6 +4,7 @@ import copy
 from collections.abc import Sequence
 
 import torch
+from torch.utils._pytree import tree_map
 
 from ..ops import WHOLE_FRAMES, Strips
 from ..ops.live_bytes import LiveBytes
@@ -35,6 +36,7 @@ def streaming_peak_bytes(
     width: int,
     strips: Strips = WHOLE_FRAMES,
     dtype: torch.dtype = torch.float32,
+    graphs: bool = False,
 ) -> int:
     """Most bytes of tensors alive at once while a video is restored.
 
@@ -47,6 +49,8 @@ def streaming_peak_bytes(
         width (int): Their width.
         strips (Strips): On which they are computed.
         dtype (torch.dtype): Of the features; under autocast, autocast's.
+        graphs (bool): Whether whole frames are computed by CUDA graphs, which keep
+            encoded frames of their own.
 
     Returns:
         int: Bytes.
@@ -65,7 +69,9 @@ def streaming_peak_bytes(
                 memory_format=torch.channels_last,
             )
             window.append(network.encode(image, first))
+        copies = tree_map(torch.clone, window) if graphs and not strips.rows else None
         network.refine(window, first)
+        del copies
     return tensors.peak
 
 
@@ -76,6 +82,7 @@ def choose_strips(
     budget_bytes: float,
     dtype: torch.dtype = torch.float32,
     highest: Strips = WHOLE_FRAMES,
+    graphs: bool = False,
 ) -> Strips:
     """Strips with which a video's frames fit into a budget.
 
@@ -86,13 +93,15 @@ def choose_strips(
         budget_bytes (float): For tensors; see :func:`free_bytes`.
         dtype (torch.dtype): Of the features; under autocast, autocast's.
         highest (Strips): To begin with.
+        graphs (bool): See :func:`streaming_peak_bytes`.
 
     Returns:
         Strips: ``highest`` if they fit, else halved as often as it takes; if nothing
         fits, the lowest there are.
     """
     strips = highest
-    while streaming_peak_bytes(network, height, width, strips, dtype) > budget_bytes:
+    arguments = network, height, width
+    while streaming_peak_bytes(*arguments, strips, dtype, graphs) > budget_bytes:
         lower = strips.halved(height)
         if lower is None:
             break

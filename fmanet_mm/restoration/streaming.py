@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..ops import Strips
 from ..utils.windows import check_frames, sliding_windows
+from .cuda_graphs import GraphedNetwork
 from .memory import choose_strips, free_bytes, is_out_of_memory, streaming_peak_bytes
 from .protocol import WindowNetwork
 
@@ -69,6 +70,10 @@ class StreamingRestorer:
         self._memory_budget = memory_budget
         self._autocast_dtype = autocast_dtype
         self.prepared = prepare(network, self.device, autocast_dtype)
+        self._uses_graphs = self.device.type == 'cuda' and torch.cuda.is_available()
+        self._computing = (
+            GraphedNetwork(self.prepared) if self._uses_graphs else self.prepared
+        )
         self._overflow_reported = False
         self._size = None
         self.strips = Strips()
@@ -96,7 +101,7 @@ class StreamingRestorer:
         )
         for window in sliding_windows(pairs, self.network.num_frames):
             inputs, encoded = zip(*window, strict=True)
-            restored = self._compute(self.prepared.refine, encoded)
+            restored = self._compute(self._computing.refine, encoded)
             if self._is_half and not restored.isfinite().all():
                 restored = self._restore_in_float32(inputs)
             yield restored.squeeze(0)
@@ -105,7 +110,9 @@ class StreamingRestorer:
         """See :meth:`ClipRestorer.peak_bytes`."""
         dtype = self._autocast_dtype or torch.float32
         strips = self._choose_strips(height, width, dtype)
-        return streaming_peak_bytes(self.prepared, height, width, strips, dtype)
+        return streaming_peak_bytes(
+            self.prepared, height, width, strips, dtype, self._uses_graphs
+        )
 
     def _plan(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
         """Choose the strips when the size of the frames is known, once for a size."""
@@ -125,10 +132,11 @@ class StreamingRestorer:
             free_bytes(self.device) if budget is None else budget * 2**30,
             dtype,
             Strips.fastest(height, width, self.device),
+            self._uses_graphs,
         )
 
     def _encode(self, frame: Tensor) -> Any:
-        return self._compute(self.prepared.encode, frame.unsqueeze(0))
+        return self._compute(self._computing.encode, frame.unsqueeze(0))
 
     @property
     def _is_half(self) -> bool:
@@ -142,14 +150,14 @@ class StreamingRestorer:
                 'some frames are not finite in half precision; they are computed again '
                 'in fp32'
             )
-        in_half = self._autocast_dtype, self.prepared
+        in_half = self._autocast_dtype, self._computing
         self._autocast_dtype = None
-        self.prepared = prepare(self.network, self.device)
+        self._computing = prepare(self.network, self.device)
         try:
             encoded = tuple(map(self._encode, window))
-            return self._compute(self.prepared.refine, encoded)
+            return self._compute(self._computing.refine, encoded)
         finally:
-            self._autocast_dtype, self.prepared = in_half
+            self._autocast_dtype, self._computing = in_half
 
     def _compute(
         self, function: Callable[[Any, Strips], Any], argument: Tensor | Sequence
