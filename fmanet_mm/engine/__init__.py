@@ -12,7 +12,12 @@ from .checkpointing import (
 )
 from .fine_tuning import FineTuneHook, adopt_network
 from .guards import FiniteGuardHook
-from .hooks import LearningRateHook, SaveMetricsHook, StrictCheckpointHook
+from .hooks import (
+    CudnnSearchHook,
+    LearningRateHook,
+    SaveMetricsHook,
+    StrictCheckpointHook,
+)
 from .launch import base_parser, build_runner, existing_file, load_config
 from .loop import PositionedDataset, PositionedSampler, ResumableTrainLoop
 from .optim_wrapper import Bf16OptimWrapper
@@ -21,6 +26,7 @@ from .runner import SafeRunner
 __all__ = [
     'AtomicBackend',
     'Bf16OptimWrapper',
+    'CudnnSearchHook',
     'FineTuneHook',
     'FiniteGuardHook',
     'LearningRateHook',
