@@ -18,7 +18,13 @@ from .hooks import (
     SaveMetricsHook,
     StrictCheckpointHook,
 )
-from .launch import base_parser, build_runner, existing_file, load_config
+from .launch import (
+    base_parser,
+    build_runner,
+    end_process,
+    existing_file,
+    load_config,
+)
 from .loop import PositionedDataset, PositionedSampler, ResumableTrainLoop
 from .optim_wrapper import Bf16OptimWrapper
 from .runner import SafeRunner
@@ -40,6 +46,7 @@ __all__ = [
     'adopt_network',
     'base_parser',
     'build_runner',
+    'end_process',
     'existing_file',
     'find_resumable_checkpoint',
     'load_config',

@@ -13,6 +13,9 @@ from ..utils.windows import check_frames, sliding_windows
 from .memory import choose_strips, free_bytes, is_out_of_memory, streaming_peak_bytes
 from .protocol import WindowNetwork
 
+GPU_CHANNELS = 8
+"""Tensor cores convolve fastest with multiples of this number of channels."""
+
 
 class StreamingRestorer:
     """Restores clips of any length in constant memory; a :class:`ClipRestorer`.
@@ -29,10 +32,12 @@ class StreamingRestorer:
         memory_budget (float, optional): Largest memory for the tensors of the
             computation, in GiB, weights not counted. By default most of what is free
             when the first clip of a size begins.
-        autocast_dtype (torch.dtype, optional): Type to compute in under autocast.
+        autocast_dtype (torch.dtype, optional): Type to compute in, as under autocast.
 
     Attributes:
         network (WindowNetwork): As given.
+        prepared (WindowNetwork): What computes: the network's inference form, if it
+            has one.
         scale (int): See :class:`ClipRestorer`.
         context (int): T // 2.
         device (torch.device): Of the network's weights; the CPU if it has none.
@@ -63,6 +68,7 @@ class StreamingRestorer:
         self.device = device_of(network)
         self._memory_budget = memory_budget
         self._autocast_dtype = autocast_dtype
+        self.prepared = prepare(network, self.device, autocast_dtype)
         self._overflow_reported = False
         self._size = None
         self.strips = Strips()
@@ -90,7 +96,7 @@ class StreamingRestorer:
         )
         for window in sliding_windows(pairs, self.network.num_frames):
             inputs, encoded = zip(*window, strict=True)
-            restored = self._compute(self.network.refine, encoded)
+            restored = self._compute(self.prepared.refine, encoded)
             if self._is_half and not restored.isfinite().all():
                 restored = self._restore_in_float32(inputs)
             yield restored.squeeze(0)
@@ -99,7 +105,7 @@ class StreamingRestorer:
         """See :meth:`ClipRestorer.peak_bytes`."""
         dtype = self._autocast_dtype or torch.float32
         strips = self._choose_strips(height, width, dtype)
-        return streaming_peak_bytes(self.network, height, width, strips, dtype)
+        return streaming_peak_bytes(self.prepared, height, width, strips, dtype)
 
     def _plan(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
         """Choose the strips when the size of the frames is known, once for a size."""
@@ -113,7 +119,7 @@ class StreamingRestorer:
     def _choose_strips(self, height: int, width: int, dtype: torch.dtype) -> Strips:
         budget = self._memory_budget
         return choose_strips(
-            self.network,
+            self.prepared,
             height,
             width,
             free_bytes(self.device) if budget is None else budget * 2**30,
@@ -122,7 +128,7 @@ class StreamingRestorer:
         )
 
     def _encode(self, frame: Tensor) -> Any:
-        return self._compute(self.network.encode, frame.unsqueeze(0))
+        return self._compute(self.prepared.encode, frame.unsqueeze(0))
 
     @property
     def _is_half(self) -> bool:
@@ -136,12 +142,14 @@ class StreamingRestorer:
                 'some frames are not finite in half precision; they are computed again '
                 'in fp32'
             )
-        dtype, self._autocast_dtype = self._autocast_dtype, None
+        in_half = self._autocast_dtype, self.prepared
+        self._autocast_dtype = None
+        self.prepared = prepare(self.network, self.device)
         try:
             encoded = tuple(map(self._encode, window))
-            return self._compute(self.network.refine, encoded)
+            return self._compute(self.prepared.refine, encoded)
         finally:
-            self._autocast_dtype = dtype
+            self._autocast_dtype, self.prepared = in_half
 
     def _compute(
         self, function: Callable[[Any, Strips], Any], argument: Tensor | Sequence
@@ -160,7 +168,8 @@ class StreamingRestorer:
             print_log(f'memory ran out: continuing with strips of {lower.rows} rows')
 
     def _autocast(self):
-        if self._autocast_dtype is None:
+        is_prepared = self.prepared is not self.network
+        if self._autocast_dtype is None or is_prepared:
             return nullcontext()
         return torch.autocast(self.device.type, self._autocast_dtype)
 
@@ -170,6 +179,28 @@ class StreamingRestorer:
         if torch.is_autocast_enabled(frame.device.type):
             return torch.get_autocast_dtype(frame.device.type)
         return frame.dtype
+
+
+def prepare(
+    network: WindowNetwork, device: torch.device, dtype: torch.dtype | None = None
+) -> WindowNetwork:
+    """Make a network's inference form, if it has one.
+
+    Args:
+        network (WindowNetwork): The network.
+        device (torch.device): Where it computes.
+        dtype (torch.dtype, optional): Type to compute in; the network's by default.
+
+    Returns:
+        WindowNetwork: The form, in this type, or the network as it is.
+    """
+    make_form = getattr(network, 'inference_form', None)
+    if make_form is None:
+        return network
+    tensor_cores = torch.backends.cuda.matmul.allow_tf32 or dtype is not None
+    multiple = GPU_CHANNELS if device.type == 'cuda' and tensor_cores else 1
+    form = make_form(multiple)
+    return form if dtype is None else form.to(dtype)
 
 
 def device_of(network: object) -> torch.device:
