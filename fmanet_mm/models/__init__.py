@@ -1,6 +1,17 @@
 """Networks, by family; importing this package registers them."""
 
-from .baselines import BicubicUpsampling, WindowRestormer
+from .baselines import (
+    HOFFR,
+    RVRT,
+    STFAN,
+    BicubicUpsampling,
+    HOFFRModel,
+    PredeblurEDVR,
+    RecurrentModel,
+    STFANOnBicubic,
+    STFANOnLR,
+    WindowRestormer,
+)
 from .common import (
     DeformableAlignment,
     DynamicDownsampling,
@@ -15,6 +26,9 @@ from .common.multi_attention import GuidedAttention, SelfAttention
 from .fmanet import Degradation, FMANet, NetD, NetR, Restoration
 
 __all__ = [
+    'HOFFR',
+    'RVRT',
+    'STFAN',
     'GuidedAttention',
     'BicubicUpsampling',
     'DeformableAlignment',
@@ -25,10 +39,15 @@ __all__ = [
     'FlowGuidedDynamicDownsampling',
     'FlowGuidedDynamicUpsampling',
     'GuidedModulation',
+    'HOFFRModel',
     'MultiFlowWarp',
     'NetD',
     'NetR',
+    'PredeblurEDVR',
+    'RecurrentModel',
     'Restoration',
+    'STFANOnBicubic',
+    'STFANOnLR',
     'SelfAttention',
     'StrictPretrainedInit',
     'WindowRestormer',

@@ -4,7 +4,8 @@ from ..video.limits import Limits
 from ..video.options import ReadOptions, Resume, WriteOptions
 from .adapters import RESTORERS, SequenceRestorer, window_restorer
 from .loading import build_restorer, load_network, load_restorer
-from .protocol import ClipRestorer, WindowNetwork
+from .protocol import ClipRestorer, RecurrentNetwork, WindowNetwork
+from .recurrent import RecurrentRestorer
 from .streaming import StreamingRestorer
 from .video_restorer import (
     EndedEarlyError,
@@ -21,6 +22,8 @@ __all__ = [
     'Limits',
     'NotFiniteError',
     'ReadOptions',
+    'RecurrentNetwork',
+    'RecurrentRestorer',
     'RestoreOptions',
     'RestoredVideo',
     'Resume',
