@@ -10,6 +10,7 @@ from fmanet_mm.engine import (
     adopt_network,
     base_parser,
     build_runner,
+    end_process,
     existing_file,
     find_resumable_checkpoint,
     load_config,
@@ -137,6 +138,7 @@ def main() -> None:
     if cfg.get('resume'):
         hooks = [StrictCheckpointHook(cfg.load_from)]
     build_runner(cfg, hooks, args.trust_checkpoint).train()
+    end_process()
 
 
 if __name__ == '__main__':

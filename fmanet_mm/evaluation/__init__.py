@@ -4,6 +4,7 @@ from ..compat import prepare_openmmlab
 
 prepare_openmmlab()
 
+from .comparison import Comparison, Method, compare_methods
 from .folders import evaluate_folders
 from .hook import EvaluationReportHook
 from .measures import LPIPS, Measures, psnr, ssim, tof
@@ -14,11 +15,14 @@ from .report import Report
 __all__ = [
     'LPIPS',
     'PROTOCOLS',
+    'Comparison',
     'EvaluationReportHook',
     'Measures',
+    'Method',
     'Protocol',
     'Report',
     'VSRDBMetric',
+    'compare_methods',
     'evaluate_folders',
     'psnr',
     'ssim',

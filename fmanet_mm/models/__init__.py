@@ -1,6 +1,16 @@
 """Networks, by family; importing this package registers them."""
 
-from .baselines import BicubicUpsampling, WindowRestormer
+from .baselines import (
+    HOFFR,
+    STFAN,
+    BicubicUpsampling,
+    HOFFRModel,
+    PredeblurEDVR,
+    RecurrentModel,
+    STFANOnBicubic,
+    STFANOnLR,
+    WindowRestormer,
+)
 from .common import (
     DeformableAlignment,
     DynamicDownsampling,
@@ -27,6 +37,8 @@ from .fmanet_pp import (
 )
 
 __all__ = [
+    'HOFFR',
+    'STFAN',
     'GuidedAttention',
     'BicubicUpsampling',
     'ClipDegradation',
@@ -42,11 +54,16 @@ __all__ = [
     'FlowGuidedDynamicDownsampling',
     'FlowGuidedDynamicUpsampling',
     'GuidedModulation',
+    'HOFFRModel',
     'MultiFlowWarp',
     'NetD',
     'NetR',
     'PointwiseKernelEmbedding',
+    'PredeblurEDVR',
+    'RecurrentModel',
     'Restoration',
+    'STFANOnBicubic',
+    'STFANOnLR',
     'SelfAttention',
     'SequenceNetD',
     'SequenceNetR',

@@ -5,7 +5,8 @@ from ..video.options import ReadOptions, Resume, WriteOptions
 from .adapters import RESTORERS, SequenceRestorer, window_restorer
 from .levels import LevelRestorer
 from .loading import build_restorer, load_network, load_restorer
-from .protocol import ClipRestorer, LevelNetwork, WindowNetwork
+from .protocol import ClipRestorer, LevelNetwork, RecurrentNetwork, WindowNetwork
+from .recurrent import RecurrentRestorer
 from .streaming import StreamingRestorer
 from .video_restorer import (
     EndedEarlyError,
@@ -24,6 +25,8 @@ __all__ = [
     'Limits',
     'NotFiniteError',
     'ReadOptions',
+    'RecurrentNetwork',
+    'RecurrentRestorer',
     'RestoreOptions',
     'RestoredVideo',
     'Resume',

@@ -10,7 +10,7 @@ from ..ops import WHOLE_FRAMES, Strips
 from ..ops.live_bytes import LiveBytes
 from ..ops.strips import Strip
 from ..utils.host_memory import free_host_bytes
-from .protocol import LevelNetwork, WindowNetwork
+from .protocol import LevelNetwork, RecurrentNetwork, WindowNetwork
 
 USABLE_PART = 0.8
 """Of free memory; the rest is for what operations allocate for themselves."""
@@ -63,6 +63,30 @@ def streaming_peak_bytes(
     return tensors.peak
 
 
+@torch.no_grad()
+def recurrent_peak_bytes(
+    network: RecurrentNetwork,
+    height: int,
+    width: int,
+    strips: Strips = WHOLE_FRAMES,
+    dtype: torch.dtype = torch.float32,
+) -> int:
+    """Most bytes of tensors alive at once while a recurrent network restores.
+
+    Those are the states before and after a step, the output, and temporaries; see
+    :func:`streaming_peak_bytes`.
+    """
+    network = without_data(network, dtype)
+    first = FirstStrips(strips.rows)
+    state = None
+    with LiveBytes() as tensors:
+        # The second step is the first with a state before it.
+        for _ in range(2):
+            frame = frame_without_data(height, width, dtype)
+            state = network.step(frame, state, first)[1]
+    return tensors.peak
+
+
 def without_data(network: object, dtype: torch.dtype) -> Any:
     """A copy of a network of which only the shapes are followed."""
     network = copy.deepcopy(network)
@@ -82,7 +106,7 @@ def frame_without_data(height: int, width: int, dtype: torch.dtype) -> torch.Ten
 
 
 def choose_strips(
-    network: WindowNetwork | LevelNetwork,
+    network: WindowNetwork | LevelNetwork | RecurrentNetwork,
     height: int,
     width: int,
     budget_bytes: float,
@@ -93,7 +117,7 @@ def choose_strips(
     """Strips with which a video's frames fit into a budget.
 
     Args:
-        network (WindowNetwork | LevelNetwork): The network.
+        network (WindowNetwork | LevelNetwork | RecurrentNetwork): The network.
         height (int): Height of the LR frames.
         width (int): Their width.
         budget_bytes (float): For tensors; see :func:`free_bytes`.
