@@ -97,8 +97,9 @@ def watched(network, monkeypatch):
 
 
 def test_nothing_is_computed_twice(network, monkeypatch):
-    calls = watched(network, monkeypatch)
-    assert len(list(LevelRestorer(network).restore(make_frames(7)))) == 7
+    restorer = LevelRestorer(network)
+    calls = watched(restorer.prepared, monkeypatch)
+    assert len(list(restorer.restore(make_frames(7)))) == 7
     assert set(calls.values()) == {7}
     assert [level for name, level in calls if name == 'advance'] == [0, 1, 2, 3]
 
@@ -119,15 +120,16 @@ def test_an_output_comes_when_the_frames_it_depends_on_have_come(network):
 
 
 def test_memory_does_not_grow_with_the_clip(network, monkeypatch):
-    encode, kept = network.encode, []
+    restorer = LevelRestorer(network)
+    encode, kept = restorer.prepared.encode, []
 
     def remembering(*inputs):
         state = encode(*inputs)
         kept.append(weakref.ref(state.feature))
         return state
 
-    monkeypatch.setattr(network, 'encode', remembering)
-    for _ in LevelRestorer(network).restore(make_frames(9)):
+    monkeypatch.setattr(restorer.prepared, 'encode', remembering)
+    for _ in restorer.restore(make_frames(9)):
         # Of the first level, a frame and the features of its neighbours are kept.
         assert sum(feature() is not None for feature in kept) <= 3
 
@@ -177,18 +179,18 @@ def test_frames_that_overflow_are_restored_in_float32(
 ):
     """Whatever an overflow spoils: here the frames that depend on frame 1."""
     frames = make_frames(num_frames)
-    encode, calls = network.encode, 0
+    restorer = LevelRestorer(network, autocast_dtype=torch.bfloat16)
+    encode, calls = restorer.prepared.encode, 0
 
     def overflow(*inputs):
         nonlocal calls
         calls += 1
         state = encode(*inputs)
-        if torch.is_autocast_enabled('cpu') and calls == 2:
+        if calls == 2:
             return state._replace(feature=state.feature * torch.inf)
         return state
 
-    monkeypatch.setattr(network, 'encode', overflow)
-    restorer = LevelRestorer(network, autocast_dtype=torch.bfloat16)
+    monkeypatch.setattr(restorer.prepared, 'encode', overflow)
     given = torch.stack(list(restorer.restore(frames)))
     expected = restore_at_once(network, frames)
     spoiled = slice(0, 6)
@@ -212,7 +214,8 @@ def test_strips_give_the_same(network):
 def test_continues_on_lower_strips_when_memory_runs_out(network, monkeypatch, capsys):
     frames = make_frames(3, height=40)
     expected = list(LevelRestorer(network).restore(frames))
-    advance, rows = network.advance, []
+    restorer = LevelRestorer(network)
+    advance, rows = restorer.prepared.advance, []
 
     def fail_once(*inputs):
         rows.append(inputs[-1].rows)
@@ -220,8 +223,8 @@ def test_continues_on_lower_strips_when_memory_runs_out(network, monkeypatch, ca
             raise torch.OutOfMemoryError('CUDA out of memory')
         return advance(*inputs)
 
-    monkeypatch.setattr(network, 'advance', fail_once)
-    given = list(LevelRestorer(network).restore(frames))
+    monkeypatch.setattr(restorer.prepared, 'advance', fail_once)
+    given = list(restorer.restore(frames))
     assert rows[:4] == [None, None, 20, 20]
     torch.testing.assert_close(given, expected, rtol=0, atol=1e-5)
     assert 'strips of 20 rows' in capsys.readouterr().out
@@ -232,7 +235,9 @@ def test_a_small_budget_takes_low_strips(network, monkeypatch):
     restorer = LevelRestorer(network, memory_budget=1e-6)
     list(restorer.restore(make_frames(1, height=40)))
     assert restorer.strips == Strips(10)
-    assert restorer.peak_bytes(40, 13) == level_peak_bytes(network, 40, 13, Strips(10))
+    assert restorer.peak_bytes(40, 13) == level_peak_bytes(
+        restorer.prepared, 40, 13, Strips(10)
+    )
 
 
 @pytest.mark.parametrize('rows', [None, 24])
