@@ -13,23 +13,45 @@ from .common import (
 from .common.modulation import GuidedModulation
 from .common.multi_attention import GuidedAttention, SelfAttention
 from .fmanet import Degradation, FMANet, NetD, NetR, Restoration
+from .fmanet_pp import (
+    ClipDegradation,
+    ExposureExtractor,
+    FMANetPP,
+    FMANetPPExposure,
+    FMANetPPStage1,
+    PointwiseKernelEmbedding,
+    SequenceNetD,
+    SequenceNetR,
+    SupervisedContrastiveLoss,
+    TapKernelEmbedding,
+)
 
 __all__ = [
     'GuidedAttention',
     'BicubicUpsampling',
+    'ClipDegradation',
     'DeformableAlignment',
     'Degradation',
     'DynamicDownsampling',
     'DynamicUpsampling',
+    'ExposureExtractor',
     'FMANet',
+    'FMANetPP',
+    'FMANetPPExposure',
+    'FMANetPPStage1',
     'FlowGuidedDynamicDownsampling',
     'FlowGuidedDynamicUpsampling',
     'GuidedModulation',
     'MultiFlowWarp',
     'NetD',
     'NetR',
+    'PointwiseKernelEmbedding',
     'Restoration',
     'SelfAttention',
+    'SequenceNetD',
+    'SequenceNetR',
     'StrictPretrainedInit',
+    'SupervisedContrastiveLoss',
+    'TapKernelEmbedding',
     'WindowRestormer',
 ]
