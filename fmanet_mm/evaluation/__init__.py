@@ -4,9 +4,15 @@ from ..compat import prepare_openmmlab
 
 prepare_openmmlab()
 
+from .exposure import (
+    ExposureKNNAccuracy,
+    ExposureSwap,
+    kernel_spread,
+    swap_exposure,
+)
 from .folders import evaluate_folders
 from .hook import EvaluationReportHook
-from .measures import LPIPS, Measures, psnr, ssim, tof
+from .measures import LPIPS, Measures, niqe, psnr, ssim, tof
 from .metric import VSRDBMetric
 from .protocol import PROTOCOLS, Protocol
 from .report import Report
@@ -15,12 +21,17 @@ __all__ = [
     'LPIPS',
     'PROTOCOLS',
     'EvaluationReportHook',
+    'ExposureKNNAccuracy',
+    'ExposureSwap',
     'Measures',
     'Protocol',
     'Report',
     'VSRDBMetric',
     'evaluate_folders',
+    'kernel_spread',
+    'niqe',
     'psnr',
     'ssim',
+    'swap_exposure',
     'tof',
 ]
