@@ -3,8 +3,9 @@
 from ..video.limits import Limits
 from ..video.options import ReadOptions, Resume, WriteOptions
 from .adapters import RESTORERS, SequenceRestorer, window_restorer
+from .levels import LevelRestorer
 from .loading import build_restorer, load_network, load_restorer
-from .protocol import ClipRestorer, WindowNetwork
+from .protocol import ClipRestorer, LevelNetwork, WindowNetwork
 from .streaming import StreamingRestorer
 from .video_restorer import (
     EndedEarlyError,
@@ -18,6 +19,8 @@ __all__ = [
     'RESTORERS',
     'ClipRestorer',
     'EndedEarlyError',
+    'LevelNetwork',
+    'LevelRestorer',
     'Limits',
     'NotFiniteError',
     'ReadOptions',

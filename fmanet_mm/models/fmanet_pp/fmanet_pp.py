@@ -225,10 +225,24 @@ class FMANetPPStage1(VSRDBModel):
 
     def describe_weights(self, names: Iterable[str]) -> str:
         """See :meth:`VSRDBModel.describe_weights`."""
-        names = list(names)
-        if any(name.startswith('net_r.') for name in names):
+        nets = {name.partition('.')[0] for name in names}
+        if nets == {'exposure_net'}:
+            return (
+                'the checkpoint is of the exposure extractor alone; to train with it, '
+                "name it in the config as model.exposure.init_cfg's checkpoint"
+            )
+        if ('exposure_net' in nets) != (self.exposure_net is not None):
+            has, lacks = ('checkpoint', 'config')
+            if self.exposure_net is not None:
+                has, lacks = lacks, has
+            return f'the {has} has an exposure extractor, the {lacks} has none'
+        return self._describe_stage('net_r' in nets)
+
+    def _describe_stage(self, is_joint: bool) -> str:
+        """Advise on weights of a stage with (True) or without NetR."""
+        if is_joint:
             return 'the checkpoint is of the joint stage, the config of stage 1'
-        return super().describe_weights(names)
+        return super().describe_weights(())
 
     def _estimate(self, inputs: Tensor, exposure: Tensor | None) -> ClipDegradation:
         check_clip(inputs)
@@ -274,6 +288,9 @@ class FMANetPP(FMANetPPStage1):
     """
 
     loss_names = (*FMANetPPStage1.loss_names, 'restoration')
+    min_size = 64
+    """Least height and width of frames in exported graphs; the extractor must not get
+    down to a single pixel in them."""
 
     def __init__(
         self,
@@ -304,7 +321,16 @@ class FMANetPP(FMANetPPStage1):
 
         Returns:
             FrameState: On level 0.
+
+        Raises:
+            ValueError: If frames cannot be restored level by level.
         """
+        if self.net_d.temporal != 'hierarchical':
+            raise ValueError(
+                f'with temporal={self.net_d.temporal!r} clips are not restored level '
+                "by level; write restorer = dict(type='SequenceRestorer', "
+                f'scale={self.scale}) in the config'
+            )
         feature = self.net_d.extract(frame, strips)
         flow_masks = self.net_d.initial_flow_masks(feature)
         return FrameState(frame, self.embed(frame), feature, flow_masks)
@@ -313,8 +339,8 @@ class FMANetPP(FMANetPPStage1):
         self,
         level: int,
         state: FrameState,
-        previous: Tensor | None,
-        following: Tensor | None,
+        previous: Tensor,
+        following: Tensor,
         strips: Strips = WHOLE_FRAMES,
     ) -> FrameState:
         """Bring a frame to the next level.
@@ -322,10 +348,9 @@ class FMANetPP(FMANetPPStage1):
         Args:
             level (int): The level it is on, 0 to 2M - 1.
             state (FrameState): Of the frame.
-            previous (Tensor, optional): Feature of the previous frame on this level,
-                (1, C, H, W); None for the first frame of a clip.
-            following (Tensor, optional): Feature of the following frame; None for the
-                last one.
+            previous (Tensor): Feature of the previous frame on this level,
+                (1, C, H, W); of the first frame of a clip :meth:`beyond_end`.
+            following (Tensor): Feature of the following frame, likewise.
             strips (Strips): How frames are cut.
 
         Returns:
@@ -348,6 +373,10 @@ class FMANetPP(FMANetPPStage1):
         if level == self.net_d.num_levels - 1:
             return self._start_restoration(state, strips)
         return state
+
+    def beyond_end(self, feature: Tensor) -> Tensor:
+        """See :meth:`SequenceNet.beyond_end`."""
+        return self.net_d.beyond_end(feature)
 
     def decode(self, state: FrameState, strips: Strips = WHOLE_FRAMES) -> Tensor:
         """Compute the image of a frame that has passed all levels.
@@ -406,16 +435,13 @@ class FMANetPP(FMANetPPStage1):
         """
         return dict(pred_img=self.forward_tensor(inputs))
 
-    def describe_weights(self, names: Iterable[str]) -> str:
-        """See :meth:`VSRDBModel.describe_weights`."""
-        names = list(names)
-        has_net_d = any(name.startswith('net_d.') for name in names)
-        if has_net_d and not any(name.startswith('net_r.') for name in names):
+    def _describe_stage(self, is_joint: bool) -> str:
+        if not is_joint:
             return (
                 'the checkpoint is of stage 1, the config of the joint stage; to start '
                 'the joint stage from it, pass --stage1 to tools/train.py'
             )
-        return VSRDBModel.describe_weights(self, names)
+        return VSRDBModel.describe_weights(self, ())
 
     def _restore(self, inputs: Tensor, exposure: Tensor | None) -> Tensor:
         strips = Strips.fastest(*inputs.shape[-2:], inputs.device)

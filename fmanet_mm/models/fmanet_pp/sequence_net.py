@@ -146,7 +146,7 @@ class SequenceNet(LeanModule):
         level: int,
         feature: Tensor,
         flow_masks: Tensor,
-        neighbours: tuple[Tensor | None, Tensor | None],
+        neighbours: tuple[Tensor, Tensor],
         exposure: Tensor | None,
         kernels: FactoredKernels | None = None,
         strips: Strips = WHOLE_FRAMES,
@@ -157,8 +157,8 @@ class SequenceNet(LeanModule):
             level (int): Its number, from 0.
             feature (Tensor): Of each frame, (N, C, H, W).
             flow_masks (Tensor): See :class:`HRBABlock`, (N, 6n, H, W).
-            neighbours (tuple[Tensor | None]): Features of the previous and of the
-                following frame on this level; None beyond an end of the clip.
+            neighbours (tuple[Tensor]): Features of the previous and of the following
+                frame on this level, or :meth:`beyond_end`.
             exposure (Tensor, optional): (N, d_u).
             kernels (FactoredKernels, optional): Degradation kernels (NetR).
             strips (Strips): How the frames are cut.
@@ -167,16 +167,12 @@ class SequenceNet(LeanModule):
             tuple[Tensor]: The new ``feature`` and ``flow_masks``.
         """
         return self.blocks[level](
-            feature,
-            flow_masks,
-            tuple(
-                self._beyond_end(feature) if neighbour is None else neighbour
-                for neighbour in neighbours
-            ),
-            exposure,
-            kernels,
-            strips,
+            feature, flow_masks, neighbours, exposure, kernels, strips
         )
+
+    def beyond_end(self, feature: Tensor) -> Tensor:
+        """The neighbour beyond an end of a clip, of a frame with this feature."""
+        return feature if self.ends == 'replicate' else torch.zeros_like(feature)
 
     def refine(
         self,
@@ -213,7 +209,7 @@ class SequenceNet(LeanModule):
     ) -> tuple[Tensor, Tensor]:
         """All frames of all clips at once."""
         clips = feature.unflatten(0, (-1, num_frames))
-        first, last = (self._beyond_end(x) for x in (clips[:, :1], clips[:, -1:]))
+        first, last = (self.beyond_end(x) for x in (clips[:, :1], clips[:, -1:]))
         previous = torch.cat((first, clips[:, :-1]), dim=1).flatten(0, 1)
         following = torch.cat((clips[:, 1:], last), dim=1).flatten(0, 1)
         return self.advance(
@@ -230,32 +226,32 @@ class SequenceNet(LeanModule):
         self, level, feature, flow_masks, num_frames, exposure, kernels, strips
     ) -> tuple[Tensor, Tensor]:
         """Frame after frame, forwards on even levels, backwards on odd ones."""
-        features = list(feature.unflatten(0, (-1, num_frames)).unbind(1))
+        clips = feature.unflatten(0, (-1, num_frames)).unbind(1)
+        features = [channels_last(x) for x in clips]
         flows = list(flow_masks.unflatten(0, (-1, num_frames)).unbind(1))
         order = range(num_frames)
         for index in order if level % 2 == 0 else reversed(order):
+            own = features[index]
+            beyond = self.beyond_end(own)
             # Those that come before in this order have been replaced already.
+            neighbours = (
+                features[index - 1] if index > 0 else beyond,
+                features[index + 1] if index + 1 < num_frames else beyond,
+            )
+            of_frame = slice(index, None, num_frames)
             features[index], flows[index] = self.advance(
                 level,
-                channels_last(features[index]),
+                own,
                 flows[index],
-                (
-                    features[index - 1] if index > 0 else None,
-                    features[index + 1] if index + 1 < num_frames else None,
-                ),
-                None if exposure is None else exposure[index::num_frames],
-                None
-                if kernels is None
-                else kernels._replace(feature=kernels.feature[index::num_frames]),
+                neighbours,
+                None if exposure is None else exposure[of_frame],
+                kernels and kernels._replace(feature=kernels.feature[of_frame]),
                 strips,
             )
         return (
             channels_last(torch.stack(features, dim=1).flatten(0, 1)),
             torch.stack(flows, dim=1).flatten(0, 1),
         )
-
-    def _beyond_end(self, feature: Tensor) -> Tensor:
-        return feature if self.ends == 'replicate' else torch.zeros_like(feature)
 
 
 def _check_sizes(
