@@ -8,7 +8,7 @@
 _base_ = [
     '../_base_/default_runtime.py',
     '../_base_/models/fmanet_pp.py',
-    '../_base_/datasets/reds_me.py',
+    '../_base_/datasets/reds_me_frames.py',
     '../_base_/schedules/adam_280k.py',
 ]
 work_dir = 'work_dirs/fmanet_pp/ete'
@@ -21,32 +21,6 @@ model = dict(
     data_preprocessor=_base_.model.data_preprocessor,
 )
 
-load_blurry = dict(type='LoadFrames', key='img')
-blurry = dict(img='train_blur_bicubic/X4')
-views = [load_blurry, dict(type='RandomViews', patch_size=64), _base_.pack_clip]
-single_frames = dict(clip_length=1, pipeline=views)
-single = dict(data_prefix=blurry, **single_frames)
-train_dataloader = dict(
-    batch_size=128,
-    dataset=dict(
-        datasets=[
-            dict(_base_.me_train, **single),
-            dict(_base_.me_val_as_train, **single),
-        ]
-    ),
-)
-val_dataloader = dict(
-    # 100 frames of each level, as in the paper.
-    sampler=dict(at_most=500),
-    dataset=dict(
-        levels=[1, 2, 3, 4, 5],
-        data_prefix=dict(_delete_=True, **blurry),
-        clip_length=1,
-        clip_stride=1,
-        pipeline=[load_blurry, _base_.pack_clip],
-    ),
-)
-test_dataloader = val_dataloader
 val_evaluator = dict(type='Evaluator', metrics=[dict(type='ExposureKNNAccuracy')])
 test_evaluator = val_evaluator
 

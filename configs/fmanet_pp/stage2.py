@@ -21,28 +21,15 @@ model = dict(
 restorer = dict(type='LevelRestorer')
 
 val_evaluator = dict(
-    metrics=[
-        dict(type='VSRDBMetric', measures=['PSNR', 'SSIM'], motion=None),
-    ]
+    metrics=[dict(type='VSRDBMetric', measures=['PSNR', 'SSIM'], motion=None)]
 )
 default_hooks = dict(checkpoint=dict(save_best='PSNR'))
 
-# The rows of the paper: complete clips at levels 5:4 and 5:5, and changing exposure.
-whole = dict(clip_length=None)
-test_sets = dict(
-    ME_5_4=dict(_base_.me_reds4, levels=[4], **whole),
-    ME_5_5=dict(_base_.me_reds4, **whole),
-    RE=dict(
-        type='REDSREDataset',
-        subset='REDS4',
-        data_root='data/REDS_ME',
-        data_prefix=_base_.me_frames,
-        test_mode=True,
-        pipeline=_base_.test_pipeline,
-    ),
-)
-test_dataloader = [dict(_base_.val_dataloader, dataset=d) for d in test_sets.values()]
+test_dataloader = [
+    dict(_base_.val_dataloader, dataset=dataset)
+    for dataset in _base_.me_test_sets.values()
+]
 test_evaluator = [
-    dict(type='Evaluator', metrics=[dict(type='VSRDBMetric', prefix=f'REDS4_{name}')])
-    for name in test_sets
+    dict(type='Evaluator', metrics=[dict(type='VSRDBMetric', prefix=name)])
+    for name in _base_.me_test_sets
 ]

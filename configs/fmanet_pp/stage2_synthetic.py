@@ -10,17 +10,16 @@ model = dict(
 train_dataloader = dict(dataset=_base_.clips_train)
 val_dataloader = dict(dataset=_base_.clips_val)
 # At the longest exposure, and with one that changes.
-synthetic_sets = dict(
-    ME_5_5=_base_.clips_val, RE=dict(_base_.clips_val, walking=True, clip_length=30)
-)
+longest = {key: value for key, value in _base_.clips_val.items() if key != '_delete_'}
+synthetic_sets = dict(longest=longest, walking=dict(longest, walking=True))
 test_dataloader = [
     dict(
         batch_size=1,
         num_workers=4,
         sampler=dict(type='ContiguousSampler'),
-        dataset={key: d[key] for key in d if key != '_delete_'},
+        dataset=dataset,
     )
-    for d in synthetic_sets.values()
+    for dataset in synthetic_sets.values()
 ]
 test_evaluator = [
     dict(

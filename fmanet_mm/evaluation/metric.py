@@ -124,6 +124,11 @@ class VSRDBMetric(TestSetMetric):
         self._clips: dict[str, dict[str, int]] = {}
         self._measured: dict[str, ClipMeasurement] = {}
 
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """Names of the measures taken."""
+        return self._measures.names
+
     def prepare(self, module: nn.Module, dataloader: DataLoader) -> None:
         """List the frames of the dataset.
 

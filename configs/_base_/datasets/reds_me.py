@@ -26,8 +26,7 @@ me_train = dict(
 )
 # REDS4 are training clips, so the validation clips of REDS are free to train on.
 me_val_as_train = dict(me_train, subset='all', data_root='data/REDS_ME_val')
-# All frames of REDS4 in pieces, for less memory; fmanet_pp/stage2.py tests on complete
-# clips.
+# All frames of REDS4 in pieces, for less memory.
 me_reds4 = dict(
     type='REDSMEDataset',
     subset='REDS4',
@@ -38,6 +37,20 @@ me_reds4 = dict(
     clip_stride=10,
     test_mode=True,
     pipeline=test_pipeline,
+)
+# The rows of the paper: complete clips at levels 5:4 and 5:5, and changing exposure.
+me_complete = dict(me_reds4, clip_length=None, clip_stride=1)
+me_test_sets = dict(
+    REDS4_ME_5_4=dict(me_complete, levels=[4]),
+    REDS4_ME_5_5=me_complete,
+    REDS4_RE=dict(
+        type='REDSREDataset',
+        subset='REDS4',
+        data_root='data/REDS_ME',
+        data_prefix=me_frames,
+        test_mode=True,
+        pipeline=test_pipeline,
+    ),
 )
 
 # batch_size is that of one GPU; the published 8 are the total over all GPUs.

@@ -11,7 +11,6 @@ model = dict(
         num_blocks=4,
         num_attention_blocks=3,
         num_heads=6,
-        num_rdbs=5,
         modulation_channels=64,
         degradation_kernel_size=20,
         ends='replicate',
