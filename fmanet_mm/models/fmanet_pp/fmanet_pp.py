@@ -219,7 +219,8 @@ class FMANetPPStage1(ExposureAware, VSRDBModel):
         check_clip(inputs)
         if exposure is None:
             exposure = self.embed(inputs)
-        strips = Strips.fastest(*inputs.shape[-2:], inputs.device)
+        height, width = inputs.shape[-2:]
+        strips = Strips.fastest(height, width, inputs.device)
         return self.net_d(inputs, exposure, strips)
 
     def _build_net(
@@ -347,7 +348,8 @@ class FMANetPP(LevelRestoration, FMANetPPStage1):
         return VSRDBModel.describe_weights(self, ())
 
     def _restore(self, inputs: Tensor, exposure: Tensor | None) -> Tensor:
-        strips = Strips.fastest(*inputs.shape[-2:], inputs.device)
+        height, width = inputs.shape[-2:]
+        strips = Strips.fastest(height, width, inputs.device)
         degradation = self.net_d(inputs, exposure, strips)
         return self._restore_from(inputs, degradation, exposure, strips)
 
