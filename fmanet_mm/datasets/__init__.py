@@ -5,16 +5,20 @@ from ..compat import prepare_openmmlab
 prepare_openmmlab()
 
 from .bad_samples import SkipBadSamples
+from .clips import GoProClipDataset, REDSClipDataset
 from .data_preprocessor import VSRDBDataPreprocessor
 from .gopro import GoProVSRDBDataset
 from .reds import REDSVSRDBDataset
+from .reds_me import REDSMEDataset, REDSREDataset
 from .samplers import ContiguousSampler
-from .synthetic_motion import SyntheticMotionDataset
+from .synthetic_motion import SyntheticClipDataset, SyntheticMotionDataset
 from .transforms import (
     CheckScale,
     EstimateFlow,
     LoadFlow,
     LoadFrames,
+    PackClip,
+    RandomViews,
     VSRDBRandomChannels,
     VSRDBRandomCrop,
     VSRDBRandomFlip,
@@ -26,11 +30,18 @@ __all__ = [
     'CheckScale',
     'ContiguousSampler',
     'EstimateFlow',
+    'GoProClipDataset',
     'GoProVSRDBDataset',
     'LoadFlow',
     'LoadFrames',
+    'PackClip',
+    'REDSClipDataset',
+    'REDSMEDataset',
+    'REDSREDataset',
     'REDSVSRDBDataset',
+    'RandomViews',
     'SkipBadSamples',
+    'SyntheticClipDataset',
     'SyntheticMotionDataset',
     'VSRDBDataPreprocessor',
     'VSRDBDataset',

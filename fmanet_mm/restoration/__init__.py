@@ -3,8 +3,9 @@
 from ..video.limits import Limits
 from ..video.options import ReadOptions, Resume, WriteOptions
 from .adapters import RESTORERS, SequenceRestorer, window_restorer
+from .levels import LevelRestorer
 from .loading import build_restorer, load_network, load_restorer
-from .protocol import ClipRestorer, RecurrentNetwork, WindowNetwork
+from .protocol import ClipRestorer, LevelNetwork, RecurrentNetwork, WindowNetwork
 from .recurrent import RecurrentRestorer
 from .streaming import StreamingRestorer
 from .video_restorer import (
@@ -19,6 +20,8 @@ __all__ = [
     'RESTORERS',
     'ClipRestorer',
     'EndedEarlyError',
+    'LevelNetwork',
+    'LevelRestorer',
     'Limits',
     'NotFiniteError',
     'ReadOptions',

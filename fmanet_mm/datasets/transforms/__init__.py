@@ -1,5 +1,6 @@
 """Transforms that treat the frames of a window and their flow consistently."""
 
+from .clips import PackClip, RandomViews
 from .flow_estimation import EstimateFlow
 from .geometry import (
     CheckScale,
@@ -15,6 +16,8 @@ __all__ = [
     'EstimateFlow',
     'LoadFlow',
     'LoadFrames',
+    'PackClip',
+    'RandomViews',
     'VSRDBRandomChannels',
     'VSRDBRandomCrop',
     'VSRDBRandomFlip',
