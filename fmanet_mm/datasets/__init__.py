@@ -13,6 +13,7 @@ from .reds_me import REDSMEDataset, REDSREDataset
 from .samplers import ContiguousSampler
 from .synthetic_motion import SyntheticClipDataset, SyntheticMotionDataset
 from .transforms import (
+    CentreWindow,
     CheckScale,
     EstimateFlow,
     LoadFlow,
@@ -27,6 +28,7 @@ from .transforms import (
 from .vsrdb import VSRDBDataset
 
 __all__ = [
+    'CentreWindow',
     'CheckScale',
     'ContiguousSampler',
     'EstimateFlow',

@@ -1,6 +1,6 @@
 """Transforms that treat the frames of a window and their flow consistently."""
 
-from .clips import PackClip, RandomViews
+from .clips import CentreWindow, PackClip, RandomViews
 from .flow_estimation import EstimateFlow
 from .geometry import (
     CheckScale,
@@ -12,6 +12,7 @@ from .geometry import (
 from .loading import LoadFlow, LoadFrames
 
 __all__ = [
+    'CentreWindow',
     'CheckScale',
     'EstimateFlow',
     'LoadFlow',
