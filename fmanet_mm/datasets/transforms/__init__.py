@@ -1,5 +1,6 @@
 """Transforms that treat the frames of a window and their flow consistently."""
 
+from .degradation import RealisticDegradation
 from .flow_estimation import EstimateFlow
 from .geometry import (
     CheckScale,
@@ -15,6 +16,7 @@ __all__ = [
     'EstimateFlow',
     'LoadFlow',
     'LoadFrames',
+    'RealisticDegradation',
     'VSRDBRandomChannels',
     'VSRDBRandomCrop',
     'VSRDBRandomFlip',
