@@ -6,8 +6,8 @@ model = dict(
     architecture=dict(scale=1, degradation_kernel_size=13),
     net_d=dict(init_cfg=dict(checkpoint=stage1)),
 )
-train_dataloader = dict(dataset=dict(scale=1, size=(48, 48), motion=(0.0, 6.0)))
-val_dataloader = dict(dataset=dict(scale=1, motion=(0.0, 6.0)))
+train_dataloader = dict(dataset=dict(scale=1))
+val_dataloader = dict(dataset=dict(scale=1))
 test_dataloader = dict(
     dataset=dict(
         data_root='data/real_clips_x1',
