@@ -3,24 +3,33 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field, replace
-from itertools import count, dropwhile, tee
+from fractions import Fraction
+from itertools import count, groupby, tee
+from operator import attrgetter
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from mmengine.config import Config
+from torch import Tensor
 
+from ..utils.background import BackgroundSink, prefetch
 from ..video.clip_info import ClipInfo
 from ..video.frames import TimedFrame, check_image
 from ..video.options import ReadOptions, Resume, WriteOptions
 from ..video.reader import FrameReader, open_frames
-from ..video.scenes import split_shots
+from ..video.scenes import number_shots, split_shots
 from ..video.writer import open_writer
-from .images import shrink, to_image, to_tensor
+from .images import shrink, to_pixels, to_tensor
 from .loading import load_config, load_restorer
 from .protocol import ClipRestorer
+from .transfer import Transfers
+
+QUEUED_FRAMES = 4
+"""Frames that wait between decoder and network, and between network and encoder."""
 
 
 class RestoredVideo(NamedTuple):
@@ -87,6 +96,38 @@ class IntactFrames:
         """The shots of the clip; one, if scene cuts are not looked for."""
         return split_shots(self) if detect_scenes else [self]
 
+    def numbered(self, detect_scenes: bool) -> Iterator[tuple[int, TimedFrame]]:
+        """The frames with the number of their shot."""
+        return number_shots(self) if detect_scenes else ((0, frame) for frame in self)
+
+
+class _Input(NamedTuple):
+    """A frame to restore, or in the context of one.
+
+    Attributes:
+        shot (int): Number of its shot.
+        number (int): Its number in the clip.
+        frame (TimedFrame): The frame.
+        upload (Callable): Gives it as a tensor on the device.
+    """
+
+    shot: int
+    number: int
+    frame: TimedFrame
+    upload: Callable[[], Tensor]
+
+
+class _Output(NamedTuple):
+    """A restored frame.
+
+    Attributes:
+        time (Fraction): When it is shown.
+        image (Callable): Waits for it, and gives it as an array.
+    """
+
+    time: Fraction
+    image: Callable[[], np.ndarray]
+
 
 @dataclass(frozen=True)
 class RestoreOptions:
@@ -127,6 +168,7 @@ class VideoRestorer:
     ) -> None:
         self.restorer = restorer
         self.scale = restorer.scale
+        self._transfers = Transfers(restorer.device)
         self._settings = dict(settings or {})
 
     @classmethod
@@ -195,7 +237,8 @@ class VideoRestorer:
         """Restore a video file or a folder of images to either.
 
         Every frame gives a frame, with its time; audio and subtitles of a video file
-        are copied into a video file.
+        are copied into a video file. Frames are decoded and encoded in threads of their
+        own, which end with the call.
 
         Args:
             src (str | PathLike): A video file or a folder of images.
@@ -204,7 +247,8 @@ class VideoRestorer:
                 complete.
             options (RestoreOptions): How to restore it.
             progress (Callable, optional): Called with the number of frames that are
-                written, and that of all or None, first and after each frame.
+                written, and that of all or None, first and after each frame, by the
+                thread that writes. What it raises ends the run.
 
         Returns:
             RestoredVideo: The output.
@@ -227,12 +271,23 @@ class VideoRestorer:
                 replace(options.resume, settings=self._settings_of(options)),
             ) as writer:
                 report(writer.num_frames, source.info.num_frames)
-                shots = frames.shots(options.detect_scenes)
-                for frame in self._restore_shots(
-                    shots, options.scale, writer.num_frames, source.path
-                ):
-                    writer.write(*frame)
+
+                def write(output: _Output) -> None:
+                    writer.write(output.image(), output.time)
                     report(writer.num_frames, source.info.num_frames)
+
+                inputs = self._inputs(
+                    frames.numbered(options.detect_scenes), writer.num_frames
+                )
+                outputs = self._outputs(
+                    inputs, options.scale, writer.num_frames, source.path
+                )
+                with (
+                    BackgroundSink(write, QUEUED_FRAMES) as sink,
+                    closing(outputs),
+                ):
+                    for output in outputs:
+                        sink.put(output)
                 writer.hold(source.last_duration)
                 report(writer.num_frames, writer.num_frames)
         restored = RestoredVideo(Path(dst), writer.num_frames)
@@ -259,32 +314,34 @@ class VideoRestorer:
             detect_scenes=options.detect_scenes,
         )
 
-    def _restore_shots(
-        self,
-        shots: Iterable[Iterable[TimedFrame]],
-        scale: float | None,
-        first: int,
-        path: Path,
-    ) -> Iterator[TimedFrame]:
-        """Restore a video from its frame number ``first`` on.
+    def _inputs(
+        self, frames: Iterable[tuple[int, TimedFrame]], first: int
+    ) -> Iterator[_Input]:
+        """Begin to upload the frames from number ``first`` on, and its context.
 
-        All frames are read, so that the shots are those of a run from the beginning,
-        but only the context of ``first`` is restored with the frames after it.
+        All frames are read, so that the shots are those of a run from the beginning.
         """
-        numbers = count()
         context = self.restorer.context
         begin = 0 if context is None else first - context
-        for shot in shots:
-            numbered = zip(shot, numbers, strict=False)
-            needed = dropwhile(lambda pair: pair[1] < begin, numbered)
-            # The last iterator pairs every output with its frame.
-            inputs, named, frames = tee(needed, 3)
-            images = (frame.image for frame, _ in inputs)
-            names = (f'frame {number} of {path}' for _, number in named)
-            restored = self._restore_frames(images, scale, names)
-            for image, (frame, number) in zip(restored, frames, strict=True):
-                if number >= first:
-                    yield frame._replace(image=image)
+        for number, (shot, frame) in enumerate(frames):
+            if number >= begin:
+                upload = self._transfers.upload(frame.image)
+                yield _Input(shot, number, frame, upload)
+
+    def _outputs(
+        self, inputs: Iterable[_Input], scale: float | None, first: int, path: Path
+    ) -> Iterator[_Output]:
+        """Restore a video from its frame number ``first`` on."""
+        with closing(prefetch(inputs, QUEUED_FRAMES)) as ready:
+            for _, shot in groupby(ready, attrgetter('shot')):
+                # The second iterator pairs every output with its input.
+                uploaded, originals = tee(shot)
+                outputs = self.restorer.restore(entry.upload() for entry in uploaded)
+                for restored, entry in zip(outputs, originals, strict=True):
+                    if entry.number >= first:
+                        name = f'frame {entry.number} of {path}'
+                        image = self._download(restored, entry.frame.image, scale, name)
+                        yield _Output(entry.frame.time, image)
 
     def _restore_frames(
         self, images: Iterable[np.ndarray], scale: float | None, names: Iterator[str]
@@ -293,13 +350,33 @@ class VideoRestorer:
         tensors = (to_tensor(image, self.restorer.device) for image in images)
         outputs = self.restorer.restore(tensors)
         for restored, original in zip(outputs, originals, strict=True):
-            name = next(names)
-            if not restored.isfinite().all():
+            yield self._download(restored, original, scale, next(names))()
+
+    def _download(
+        self, restored: Tensor, original: np.ndarray, scale: float | None, name: str
+    ) -> Callable[[], np.ndarray]:
+        """Begin to copy a restored frame to the host.
+
+        Returns:
+            Callable: Waits for the frame, and gives it as an array of the type of
+            ``original``; raises a NotFiniteError if it is not finite.
+        """
+        dtype = original.dtype
+        size = None
+        if scale not in (None, self.scale):
+            size = [round(scale * n) for n in original.shape[:2]]
+        pixels = to_pixels(restored, dtype) if size is None else restored
+        copied = self._transfers.download(pixels, restored.isfinite().all())
+
+        def finish() -> np.ndarray:
+            pixels, is_finite = copied()
+            if not is_finite:
                 raise NotFiniteError(name)
-            if scale not in (None, self.scale):
-                size = (round(scale * n) for n in original.shape[:2])
-                restored = shrink(restored, *size)
-            yield to_image(restored, original.dtype)
+            if size is not None:
+                pixels = to_pixels(shrink(pixels, *size), dtype)
+            return pixels.numpy()
+
+        return finish
 
 
 def _report_plausible(
