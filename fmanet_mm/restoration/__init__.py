@@ -2,6 +2,7 @@
 
 from ..video.limits import Limits
 from ..video.options import ReadOptions, Resume, WriteOptions
+from ..video.spans import Part
 from .adapters import RESTORERS, SequenceRestorer, window_restorer
 from .loading import build_restorer, load_network, load_restorer
 from .protocol import ClipRestorer, WindowNetwork
@@ -20,6 +21,7 @@ __all__ = [
     'EndedEarlyError',
     'Limits',
     'NotFiniteError',
+    'Part',
     'ReadOptions',
     'RestoreOptions',
     'RestoredVideo',
