@@ -237,6 +237,8 @@ class VideoFileReader(FrameReader):
             stop = None if self._end is None else self._origin + self._end
             try:
                 for packet in container.demux(self._stream.index):
+                    if not packet.size:
+                        continue
                     time = None if packet.pts is None else packet.pts * self._tick
                     if time is None or time >= self._origin + self._start:
                         count += time is None or stop is None or time < stop

@@ -169,6 +169,7 @@ class FrameWriter:
             duration (Fraction, optional): See :meth:`hold`.
             error (Exception, optional): Why the source ended early, if it did.
         """
+        self._flush()  # The folder has one place for a draft.
         self._folder.note_end(
             dict(
                 num_frames=num_frames,
@@ -200,6 +201,7 @@ class FrameWriter:
         self.missing = missing(self._written(), span)
         self.num_frames = count_frames(self._written(), span)
         self._next = self.missing[0].first if self.missing else int(span.stop)
+        self._seek()
         if is_resumed:
             self._continue()
 
@@ -430,7 +432,6 @@ class VideoFileWriter(FrameWriter):
         height, width, pixel_format, last = self._segments.describe()
         self._size = height, width
         self._encoding = self._encode_as(self._pixel_format or pixel_format)
-        self._seek()
         if missing(self._written(), ALL) == [Span(self._next, inf)]:
             self._last = round(last / self._tick)
 
