@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from ..ops import WHOLE_FRAMES, Strips
 from ..utils.windows import check_frames, sliding_windows
+from .cuda_graphs import GraphedNetwork
 from .memory import choose_strips, free_bytes, is_out_of_memory, streaming_peak_bytes
 from .protocol import WindowNetwork
 
@@ -183,6 +185,10 @@ class StreamingRestorer(StripedRestorer):
             )
         super().__init__(network, memory_budget, autocast_dtype)
         self.context = network.num_frames // 2
+        self._graphed = None
+        if self.device.type == 'cuda' and torch.cuda.is_available():
+            self._graphed = GraphedNetwork(self.prepared)
+            self.measure = partial(streaming_peak_bytes, graphs=True)
 
     @torch.inference_mode()
     def restore(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
@@ -207,11 +213,11 @@ class StreamingRestorer(StripedRestorer):
         )
         for window in sliding_windows(pairs, self.network.num_frames):
             inputs, encoded = zip(*window, strict=True)
-            restored = self.compute(self.prepared.refine, encoded)
+            restored = self.compute(self._computing.refine, encoded)
             if self.is_half and not restored.isfinite().all():
                 with self.in_float32():
                     encoded = tuple(map(self._encode, inputs))
-                    restored = self.compute(self.prepared.refine, encoded)
+                    restored = self.compute(self._computing.refine, encoded)
             yield restored.squeeze(0)
 
     def fastest_strips(self, height: int, width: int) -> Strips:
@@ -219,7 +225,14 @@ class StreamingRestorer(StripedRestorer):
         return Strips.fastest(height, width, self.device)
 
     def _encode(self, frame: Tensor) -> Any:
-        return self.compute(self.prepared.encode, frame.unsqueeze(0))
+        return self.compute(self._computing.encode, frame.unsqueeze(0))
+
+    @property
+    def _computing(self) -> WindowNetwork:
+        """What is prepared, by CUDA graphs if it is what they were made for."""
+        if self._graphed and self._graphed.network is self.prepared:
+            return self._graphed
+        return self.prepared
 
 
 def prepare(
