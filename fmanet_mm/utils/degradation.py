@@ -59,7 +59,7 @@ def average_frames(
     table = _LINEAR_CODES if linear_light else _CODES
     total, number = 0, 0
     for frame in frames:
-        total = total + cv2.LUT(frame, table)
+        total += cv2.LUT(frame, table)
         number += 1
     if number == 0:
         raise ValueError('frames must hold at least one frame, got none')
