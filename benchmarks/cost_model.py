@@ -48,6 +48,7 @@ from torch.utils._pytree import tree_leaves
 
 from fmanet_mm.ops import Strips
 from fmanet_mm.restoration.protocol import WindowNetwork
+from fmanet_mm.restoration.streaming import GPU_CHANNELS
 
 COPY_GBS = 2908
 """Bytes read and written a second by a large copy, in GB; elementwise kernels' too."""
@@ -308,8 +309,8 @@ def frame_cost(
 
     Args:
         network (WindowNetwork): A module in evaluation mode, on any device; the meta
-            device will do. It is copied, and all its tensors must be parameters or
-            buffers.
+            device will do. Its inference form is computed, if it has one. It is
+            copied, and all its tensors must be parameters or buffers.
         height (int): Rows of the LR frames, H.
         width (int): Their columns, W.
         dtype (str): One of :data:`DTYPES`.
@@ -321,7 +322,13 @@ def frame_cost(
     """
     strips = Strips.fastest(height, width, GPU)
     stored = torch.float32 if autocast else DTYPES[dtype]
-    network = copy.deepcopy(network)
+    tensor_cores = dtype != 'fp32'
+    make_form = getattr(network, 'inference_form', None)
+    network = (
+        make_form(GPU_CHANNELS if tensor_cores else 1)
+        if make_form and not autocast
+        else copy.deepcopy(network)
+    )
     with without_gpu(DTYPES[dtype] if autocast else None):
         to_gpu(network, stored)
         frame = torch.empty(1, 3, height, width, dtype=stored)

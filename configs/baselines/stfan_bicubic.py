@@ -3,8 +3,9 @@
 # from its released weights, converted by tools/model_converters/convert_stfan.py.
 #
 # The published training, on sequences of 20 frames, updates the weights after every
-# frame and adds 0.01 of a perceptual loss; here there is an update per window, by the
-# mean over its frames. Gradients stay within a frame in both.
+# frame; here there is an update per window, by the mean over its frames. Gradients stay
+# within a frame in both. It also has a perceptual loss, which needs weights of VGG19:
+# --cfg-options model.losses.perceptual.type=VGGFeatureLoss
 _base_ = '../_base_/baseline.py'
 
 model = dict(

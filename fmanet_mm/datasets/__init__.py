@@ -13,12 +13,14 @@ from .reds_me import REDSMEDataset, REDSREDataset
 from .samplers import ContiguousSampler
 from .synthetic_motion import SyntheticClipDataset, SyntheticMotionDataset
 from .transforms import (
+    CentreWindow,
     CheckScale,
     EstimateFlow,
     LoadFlow,
     LoadFrames,
     PackClip,
     RandomViews,
+    RealisticDegradation,
     VSRDBRandomChannels,
     VSRDBRandomCrop,
     VSRDBRandomFlip,
@@ -27,6 +29,7 @@ from .transforms import (
 from .vsrdb import VSRDBDataset
 
 __all__ = [
+    'CentreWindow',
     'CheckScale',
     'ContiguousSampler',
     'EstimateFlow',
@@ -40,6 +43,7 @@ __all__ = [
     'REDSREDataset',
     'REDSVSRDBDataset',
     'RandomViews',
+    'RealisticDegradation',
     'SkipBadSamples',
     'SyntheticClipDataset',
     'SyntheticMotionDataset',

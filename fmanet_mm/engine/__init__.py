@@ -12,7 +12,12 @@ from .checkpointing import (
 )
 from .fine_tuning import FineTuneHook, adopt_network
 from .guards import FiniteGuardHook
-from .hooks import LearningRateHook, SaveMetricsHook, StrictCheckpointHook
+from .hooks import (
+    CudnnSearchHook,
+    LearningRateHook,
+    SaveMetricsHook,
+    StrictCheckpointHook,
+)
 from .launch import (
     base_parser,
     build_runner,
@@ -27,6 +32,7 @@ from .runner import SafeRunner
 __all__ = [
     'AtomicBackend',
     'Bf16OptimWrapper',
+    'CudnnSearchHook',
     'FineTuneHook',
     'FiniteGuardHook',
     'LearningRateHook',

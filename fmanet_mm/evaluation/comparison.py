@@ -15,6 +15,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..restoration import ClipRestorer, RestoreOptions, VideoRestorer
+from ..restoration.loading import find_device
 from ..utils.annotation import read_annotation
 from ..utils.files import atomic_write
 from ..utils.memory_meter import MemoryMeter
@@ -79,6 +80,10 @@ class Method:
     def folder_name(self) -> str:
         """A name for its results that file systems take."""
         return re.sub(r'[^\w.+-]+', '_', printable(self.name)).strip('._') or 'method'
+
+    def locate_results(self, out: Path) -> str | PathLike:
+        """Where its restored frames are or will be, in a comparison's folder."""
+        return self.results or out / 'results' / self.folder_name
 
 
 @dataclass
@@ -207,38 +212,41 @@ def compare_methods(
     _check_names(methods)
     out, chosen = Path(out), get_protocol(protocol)
     clips = _select_clips(inputs, ann_file)
-    notes = [chosen.describe()] if targets else []
-    if targets and measures is None:
-        measures, missing = _default_measures(chosen.measures)
-        notes += missing
-    comparison = Comparison(notes=notes)
-    results = {}
+    truths = None if targets is None else _find_side(targets, clips)
+    results = {method.name: method.locate_results(out) for method in methods}
     for method in methods:
-        if method.results is not None:
-            results[method.name] = method.results
-            comparison.costs[method.name] = Cost()
-            continue
-        folder = results[method.name] = out / 'results' / method.folder_name
-        restorer = VideoRestorer.load(
-            method.checkpoint, method.config, device=device, dtype=dtype
-        )
-        comparison.costs[method.name] = _restore_clips(
-            restorer, clips, folder, detect_scenes
-        )
-        comparison.notes += _describe_device(restorer.restorer, dtype, comparison.notes)
-    if targets:
+        _check_results(method, results[method.name], clips)
+    notes = []
+    if targets is not None:
+        notes.append(chosen.describe())
+        if measures is None:
+            measures, missing = _default_measures(chosen.measures)
+            notes += missing
+    if any(method.results is None for method in methods):
+        notes.append(_describe_device(find_device(device), dtype))
+    comparison = Comparison(notes=notes)
+    for method in methods:
+        cost = Cost()
+        if method.results is None:
+            restorer = VideoRestorer.load(
+                method.checkpoint, method.config, device=device, dtype=dtype
+            )
+            folder = Path(results[method.name])
+            cost = _restore_clips(restorer, clips, folder, detect_scenes)
+        comparison.costs[method.name] = cost
+    if targets is not None:
         for name, folder in results.items():
             report = evaluate_folders(
                 *(folder, targets, protocol, measures),
                 motion=None,
                 ann_file=ann_file,
                 name=name,
-                device='cuda' if torch.cuda.is_available() else 'cpu',
+                device=str(find_device(device)),
             )
             report.parameters = comparison.costs[name].parameters
             comparison.reports[name] = report
     comparison.save(out)
-    _write_pages(out, clips, results, targets)
+    _write_pages(out, clips, results, truths)
     return comparison
 
 
@@ -323,6 +331,42 @@ def _select_clips(
     return {clip: found[clip] for clip in wanted}
 
 
+def _find_side(
+    path: str | PathLike, clips: Mapping[str | None, Path]
+) -> dict[str | None, Path]:
+    """The paths at which results or ground truth have the clips of the inputs."""
+    found = find_clips(path)
+    if isinstance(found, Path) != (None in clips):
+        kinds = ['one clip', 'several clips']
+        here, there = kinds if isinstance(found, Path) else reversed(kinds)
+        raise ValueError(
+            f'{path} is {here}, but the inputs are {there}; name one clip on all '
+            'sides, or the folder of the clips'
+        )
+    if isinstance(found, Path):
+        return {None: found}
+    missing = sorted(clips.keys() - found.keys())
+    if missing:
+        raise FileNotFoundError(
+            f'{path} lacks {len(missing)} of the {len(clips)} clips, the first is '
+            f'{missing[0]}; to compare only some, list them in an annotation file'
+        )
+    return dict(found)
+
+
+def _check_results(
+    method: Method, folder: str | PathLike, clips: Mapping[str | None, Path]
+) -> None:
+    """Raise before anything is restored."""
+    if method.results is not None:
+        _find_side(folder, clips)
+    elif Path(folder).exists():
+        raise ValueError(
+            f'{folder} exists already; remove it, or name it as the results of '
+            f'{method.name}'
+        )
+
+
 def _default_measures(names: Sequence[str]) -> tuple[tuple[str, ...], list[str]]:
     """The protocol's, and LPIPS; or a note that its weights are missing."""
     try:
@@ -363,35 +407,28 @@ def _warm_up(restorer: VideoRestorer, clip: Path) -> None:
             pass
 
 
-def _describe_device(
-    restorer: ClipRestorer, dtype: str, notes: Sequence[str]
-) -> list[str]:
-    """Note once where the networks were computed."""
-    device = restorer.device
+def _describe_device(device: torch.device, dtype: str) -> str:
     name = f'{torch.get_num_threads()} threads of the CPU'
     if device.type == 'cuda':
         name = torch.cuda.get_device_name(device)
-    note = f'computed in {dtype} by {name}; memory is that above the loaded network'
-    return [] if note in notes else [note]
+    return f'computed in {dtype} by {name}; memory is that above the loaded network'
 
 
 def _write_pages(
     out: Path,
     clips: Mapping[str | None, Path],
     results: Mapping[str, str | PathLike],
-    targets: str | PathLike | None,
+    truths: Mapping[str | None, Path] | None,
 ) -> None:
     """A page for each clip."""
-    methods = {name: find_clips(folder) for name, folder in results.items()}
-    truths = None if targets is None else find_clips(targets)
+    sides = {name: _find_side(folder, clips) for name, folder in results.items()}
     for clip, path in clips.items():
-        stem = 'compare' if clip is None else f'compare_{clip}'
-        sides = {
-            name: found if clip is None else found[clip]
-            for name, found in methods.items()
-        }
-        truth = truths if clip is None or truths is None else truths[clip]
-        _write_page(out / f'{stem}.html', path, sides, truth)
+        _write_page(
+            out / ('compare.html' if clip is None else f'compare_{clip}.html'),
+            path,
+            {name: side[clip] for name, side in sides.items()},
+            None if truths is None else truths[clip],
+        )
 
 
 def _write_page(

@@ -2,6 +2,7 @@
 
 from .baselines import (
     HOFFR,
+    RVRT,
     STFAN,
     BicubicUpsampling,
     HOFFRModel,
@@ -38,6 +39,7 @@ from .fmanet_pp import (
 
 __all__ = [
     'HOFFR',
+    'RVRT',
     'STFAN',
     'GuidedAttention',
     'BicubicUpsampling',

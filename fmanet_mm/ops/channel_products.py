@@ -28,14 +28,14 @@ def channel_products(
         of the query's and of the key's channels, (N, C), at least float32.
     """
     if query.device.type == 'cuda':
-        return _by_parts(query, key, num_heads)
+        return products_by_parts(query, key, num_heads)
     with raised_precision(query, key) as (query, key):
         heads = [x.flatten(2).unflatten(1, (num_heads, -1)) for x in (query, key)]
         products = heads[0] @ heads[1].mT
         return products, query.square().sum((2, 3)), key.square().sum((2, 3))
 
 
-def _by_parts(
+def products_by_parts(
     query: Tensor, key: Tensor, num_heads: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Products of all pairs of channels, of which those within a head are taken."""

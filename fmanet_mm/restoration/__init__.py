@@ -2,6 +2,7 @@
 
 from ..video.limits import Limits
 from ..video.options import ReadOptions, Resume, WriteOptions
+from ..video.spans import Part
 from .adapters import RESTORERS, SequenceRestorer, window_restorer
 from .levels import LevelRestorer
 from .loading import build_restorer, load_network, load_restorer
@@ -24,6 +25,7 @@ __all__ = [
     'LevelRestorer',
     'Limits',
     'NotFiniteError',
+    'Part',
     'ReadOptions',
     'RecurrentNetwork',
     'RecurrentRestorer',

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from torch.utils._pytree import tree_map
 
 from ..ops import WHOLE_FRAMES, Strips
 from ..ops.live_bytes import LiveBytes
@@ -36,6 +37,7 @@ def streaming_peak_bytes(
     width: int,
     strips: Strips = WHOLE_FRAMES,
     dtype: torch.dtype = torch.float32,
+    graphs: bool = False,
 ) -> int:
     """Most bytes of tensors alive at once while a video is restored.
 
@@ -48,6 +50,8 @@ def streaming_peak_bytes(
         width (int): Their width.
         strips (Strips): On which they are computed.
         dtype (torch.dtype): Of the features; under autocast, autocast's.
+        graphs (bool): Whether whole frames are computed by CUDA graphs, which keep
+            encoded frames of their own.
 
     Returns:
         int: Bytes.
@@ -59,7 +63,9 @@ def streaming_peak_bytes(
         for _ in range(network.num_frames):
             image = frame_without_data(height, width, dtype)
             window.append(network.encode(image, first))
+        copies = tree_map(torch.clone, window) if graphs and not strips.rows else None
         network.refine(window, first)
+        del copies
     return tensors.peak
 
 

@@ -32,7 +32,8 @@ class RecurrentRestorer(StripedRestorer):
         multiple (int): Height and width must be multiples of it. Other frames are
             padded below and on the right by their border, and the output is cropped.
         min_size (int): Least height and width.
-        **settings: Of :class:`StripedRestorer`: ``memory_budget``, ``autocast_dtype``.
+        memory_budget (float, optional): See :class:`StripedRestorer`.
+        autocast_dtype (torch.dtype, optional): See :class:`StripedRestorer`.
 
     Raises:
         ValueError: If the network is not recurrent, or the budget is not positive.
@@ -45,14 +46,15 @@ class RecurrentRestorer(StripedRestorer):
         network: RecurrentNetwork,
         multiple: int = 1,
         min_size: int = 1,
-        **settings: Any,
+        memory_budget: float | None = None,
+        autocast_dtype: torch.dtype | None = None,
     ) -> None:
         if not hasattr(network, 'step'):
             raise ValueError(
                 f'{type(network).__name__} carries no state from frame to frame; name '
                 'the restorer of its kind in the config, such as WindowRestorer'
             )
-        super().__init__(network, **settings)
+        super().__init__(network, memory_budget, autocast_dtype)
         self.multiple = multiple
         self.min_size = min_size
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from ..ops import WHOLE_FRAMES, Strips
 from ..utils.windows import check_frames, sliding_windows
+from .cuda_graphs import GraphedNetwork
 from .memory import choose_strips, free_bytes, is_out_of_memory, streaming_peak_bytes
 from .protocol import WindowNetwork
 
@@ -158,7 +160,8 @@ class StreamingRestorer(StripedRestorer):
 
     Args:
         network (WindowNetwork): In evaluation mode.
-        **settings: Of :class:`StripedRestorer`: ``memory_budget``, ``autocast_dtype``.
+        memory_budget (float, optional): See :class:`StripedRestorer`.
+        autocast_dtype (torch.dtype, optional): See :class:`StripedRestorer`.
 
     Attributes:
         context (int): T // 2.
@@ -169,14 +172,23 @@ class StreamingRestorer(StripedRestorer):
 
     measure = staticmethod(streaming_peak_bytes)
 
-    def __init__(self, network: WindowNetwork, *args: Any, **settings: Any) -> None:
+    def __init__(
+        self,
+        network: WindowNetwork,
+        memory_budget: float | None = None,
+        autocast_dtype: torch.dtype | None = None,
+    ) -> None:
         if not hasattr(network, 'refine'):
             raise ValueError(
                 f'{type(network).__name__} restores no video; use the config and the '
                 'checkpoint of a network that does, such as one of stage 2'
             )
-        super().__init__(network, *args, **settings)
+        super().__init__(network, memory_budget, autocast_dtype)
         self.context = network.num_frames // 2
+        self._graphed = None
+        if self.device.type == 'cuda' and torch.cuda.is_available():
+            self._graphed = GraphedNetwork(self.prepared)
+            self.measure = partial(streaming_peak_bytes, graphs=True)
 
     @torch.inference_mode()
     def restore(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
@@ -201,11 +213,11 @@ class StreamingRestorer(StripedRestorer):
         )
         for window in sliding_windows(pairs, self.network.num_frames):
             inputs, encoded = zip(*window, strict=True)
-            restored = self.compute(self.prepared.refine, encoded)
+            restored = self.compute(self._computing.refine, encoded)
             if self.is_half and not restored.isfinite().all():
                 with self.in_float32():
                     encoded = tuple(map(self._encode, inputs))
-                    restored = self.compute(self.prepared.refine, encoded)
+                    restored = self.compute(self._computing.refine, encoded)
             yield restored.squeeze(0)
 
     def fastest_strips(self, height: int, width: int) -> Strips:
@@ -213,7 +225,14 @@ class StreamingRestorer(StripedRestorer):
         return Strips.fastest(height, width, self.device)
 
     def _encode(self, frame: Tensor) -> Any:
-        return self.compute(self.prepared.encode, frame.unsqueeze(0))
+        return self.compute(self._computing.encode, frame.unsqueeze(0))
+
+    @property
+    def _computing(self) -> WindowNetwork:
+        """What is prepared, by CUDA graphs if it is what they were made for."""
+        if self._graphed and self._graphed.network is self.prepared:
+            return self._graphed
+        return self.prepared
 
 
 def prepare(

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 from mmagic.datasets.transforms import MATLABLikeResize
+from mmagic.registry import TRANSFORMS
 
 from fmanet_mm.datasets import SyntheticClipDataset
 from fmanet_mm.datasets.scene import Layer, Scene, Trajectory
@@ -158,3 +159,26 @@ def test_a_sample_depends_on_seed_and_index_alone():
 def test_arguments_out_of_range(kwargs, message):
     with pytest.raises(ValueError, match=message):
         make(**kwargs)
+
+
+def test_the_middle_of_a_clip_is_a_window():
+    """With the flow of a clip that has other frames at its ends."""
+    clip = make(clip_length=5)[3]
+    window = TRANSFORMS.build(dict(type='CentreWindow')).transform(
+        make(clip_length=5)[3]
+    )
+    assert window['key'] == '00000003/00000002'
+    assert window['img_path'] == clip['img_path'][1:4]
+    for key in ('img', 'gt', 'img_sharp'):
+        np.testing.assert_array_equal(window[key], clip[key][1:4])
+    previous, still, following = window['flow']
+    assert not still.any()
+    np.testing.assert_array_equal(previous, clip['flow'][4])
+    np.testing.assert_array_equal(following, clip['flow'][5])
+    assert 'exposure' not in window
+
+    step = TRANSFORMS.build(dict(type='CentreWindow', num_output_frames=1))
+    single = step.transform(dict(clip))
+    np.testing.assert_array_equal(single['gt'], clip['gt'][2])
+    with pytest.raises(ValueError, match='00000000/.* odd number .* got 2'):
+        step.transform(make(clip_length=2)[0])

@@ -183,6 +183,27 @@ def test_methods_that_cannot_be_compared_are_named(clips, tmp_path):
     assert not (tmp_path / 'out').exists()
 
 
+def test_what_does_not_fit_is_found_before_anything_is_restored(clips, tmp_path):
+    inputs, targets = clips
+    out = tmp_path / 'out'
+    bicubic = Method('bicubic', config='baselines/bicubic')
+    with pytest.raises(ValueError, match='000 is one clip, but the inputs are several'):
+        compare_methods([bicubic], inputs, out, targets / '000')
+    one = Method('one', results=targets)
+    with pytest.raises(
+        ValueError, match='sharp is several clips, but the inputs are one'
+    ):
+        compare_methods([bicubic, one], inputs / '000', out)
+    (tmp_path / 'few' / '000').mkdir(parents=True)
+    few = Method('few', results=tmp_path / 'few')
+    with pytest.raises(FileNotFoundError, match='few lacks 1 of the 2 .* is 011'):
+        compare_methods([bicubic, few], inputs, out, targets)
+    assert not out.exists()
+    (out / 'results/bicubic').mkdir(parents=True)
+    with pytest.raises(ValueError, match='results/bicubic exists already; remove it'):
+        compare_methods([bicubic], inputs, out, targets)
+
+
 def test_waiting_for_frames_is_not_timed(monkeypatch):
     clock = [0.0]
     monkeypatch.setattr('time.perf_counter', lambda: clock[0])

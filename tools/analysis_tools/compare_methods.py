@@ -9,7 +9,8 @@ r"""Restore a clip or a set by several methods: one table, one page with all of 
 
 A method is an exported network, a config of a network without weights, a config and its
 checkpoint, or a folder (or video) of frames that it has restored. REDS4 is the set
-data/REDS/train_blur_bicubic/X4 with --ann-file data/REDS/REDS4.txt.
+data/REDS/train_blur_bicubic/X4 with --ann-file data/REDS/REDS4.txt. LPIPS is measured,
+too, if its weights are there.
 """
 
 import argparse

@@ -1,12 +1,14 @@
 """Transforms of clips that have an exposure for each frame."""
 
+from pathlib import PurePath
+
 import numpy as np
 import torch
 from mmagic.datasets.transforms import PackInputs
 from mmagic.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
-from .geometry import VSRDBRandomCrop, VSRDBRandomFlip
+from .geometry import IMAGE_KEYS, VSRDBRandomCrop, VSRDBRandomFlip
 
 CLIP_META_KEYS = (
     'key',
@@ -55,6 +57,58 @@ class PackClip(PackInputs):
 
     def __repr__(self) -> str:
         return f'{self.__class__.__name__}()'
+
+
+@TRANSFORMS.register_module()
+class CentreWindow(BaseTransform):
+    """Cut a window of three frames out of the middle of a clip.
+
+    Networks of windows, such as FMA-Net, are thus trained and measured on the same
+    frames as those of clips.
+
+    Required keys: ``key``; ``img``, a list of T frames, T odd and at least 3;
+    ``img_path``, a list of their names.
+
+    Optional keys: ``gt`` and ``img_sharp``, lists of T frames; ``flow``, a list of 2T
+    arrays. They become those of a window: ``flow`` leads from the centre frame to each
+    of the three, ``key`` ends in the name of the centre frame. ``exposure`` is removed.
+
+    Args:
+        num_output_frames (int, optional): 1 to give only the centre frame as ``gt``, as
+            an array. By default all three.
+    """
+
+    def __init__(self, num_output_frames: int | None = None) -> None:
+        self.num_output_frames = num_output_frames
+
+    def transform(self, results: dict) -> dict:
+        """Cut the window.
+
+        Raises:
+            ValueError: If the clip has no three frames around its middle.
+        """
+        count = len(results['img'])
+        if count < 3 or count % 2 == 0:
+            raise ValueError(
+                f'{results["key"]} must have an odd number of frames, at least 3, got '
+                f'{count}; set clip_length in the dataset'
+            )
+        centre = count // 2
+        for key in ('img_path', *IMAGE_KEYS):
+            if key in results:
+                results[key] = results[key][centre - 1 : centre + 2]
+        if 'flow' in results:
+            previous, following = results['flow'][2 * centre : 2 * centre + 2]
+            results['flow'] = [previous, np.zeros_like(previous), following]
+        if self.num_output_frames == 1 and 'gt' in results:
+            results['gt'] = results['gt'][1]
+        clip = results['key'].rpartition('/')[0]
+        results['key'] = f'{clip}/{PurePath(results["img_path"][1]).stem}'
+        results.pop('exposure', None)
+        return results
+
+    def __repr__(self) -> str:
+        return f'{self.__class__.__name__}(num_output_frames={self.num_output_frames})'
 
 
 @TRANSFORMS.register_module()

@@ -5,10 +5,12 @@ from .edvr import PredeblurEDVR
 from .hoffr import HOFFR, HOFFRModel
 from .recurrent import RecurrentModel
 from .restormer import WindowRestormer
+from .rvrt import RVRT
 from .stfan import STFAN, STFANOnBicubic, STFANOnLR
 
 __all__ = [
     'HOFFR',
+    'RVRT',
     'STFAN',
     'BicubicUpsampling',
     'HOFFRModel',

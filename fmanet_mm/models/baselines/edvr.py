@@ -349,5 +349,5 @@ def _upsample(x: Tensor, scale: int = 2) -> Tensor:
 
 def _pool(x: Tensor) -> Tensor:
     """Maximum and mean around every second pixel, (N, 2C, H/2, W/2)."""
-    window = dict(kernel_size=3, stride=2, padding=1)
-    return torch.cat((F.max_pool2d(x, **window), F.avg_pool2d(x, **window)), dim=1)
+    highest, mean = (pool(x, 3, 2, 1) for pool in (F.max_pool2d, F.avg_pool2d))
+    return torch.cat((highest, mean), dim=1)

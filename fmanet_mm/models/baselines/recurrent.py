@@ -18,10 +18,11 @@ class RecurrentModel(VSRDBModel):
     Args:
         generator (dict): Config of a :class:`RecurrentNetwork` that also maps
             clips, (N, T, 3, H, W), to clips, (N, T, 3, sH, sW).
-        **base: Arguments of :class:`VSRDBModel`. The loss is ``restoration``.
+        **base: Arguments of :class:`VSRDBModel`. The losses, both of the restored
+            frames, are ``restoration`` and ``perceptual``.
     """
 
-    loss_names = ('restoration',)
+    loss_names: tuple[str, ...] = ('restoration', 'perceptual')
 
     def __init__(self, generator: dict, **base) -> None:
         super().__init__(**base)
@@ -45,9 +46,8 @@ class RecurrentModel(VSRDBModel):
             ValueError: If the target is missing or does not fit the inputs.
         """
         targets = self.targets(inputs, data_samples)
-        return self.compute_losses(
-            dict(restoration=(self.generator(inputs), targets['gt_img']))
-        )
+        pair = self.generator(inputs), targets['gt_img']
+        return self.compute_losses(dict.fromkeys(self.loss_names, pair))
 
     def forward_inference(self, inputs: Tensor, data_samples) -> dict[str, Tensor]:
         """Restore the centre frame, for validation and testing.

@@ -14,16 +14,16 @@ from torch import Tensor, nn
 
 from ...ops import WHOLE_FRAMES, Strips
 from ...ops.channel_products import channel_products
+from ...ops.fused import find_kernels, gelu_gate, normalise
 from ...ops.precision import is_half
 from .alignment import DeformableAlignment, MultiFlowWarp
-from .layers import FrameFusion, LeanModule, activate, channels_last
+from .layers import NEGATIVE_SLOPE, FrameFusion, LeanModule
 from .multi_attention import (
     ChannelLayerNorm,
     GatedFeedForward,
     GuidedAttention,
     SelfAttention,
     channel_mixing,
-    normalise,
 )
 from .rdb import ResidualDenseBlock
 
@@ -131,10 +131,23 @@ class Conv(nn.Module):
         self.register_buffer('bias', None if bias is None else bias.detach())
         self.groups = groups
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Convolve (N, C_in, H, W)."""
+    def forward(self, x: Tensor, plus: Tensor | None = None) -> Tensor:
+        """Convolve (N, C_in, H, W), and add ``plus``, (N, C_out, H, W), if given."""
+        if x.is_cuda and self.weight[0, 0].numel() == 1:
+            return self._multiply(x, plus)
         padding = self.weight.size(-1) // 2
-        return F.conv2d(x, self.weight, self.bias, padding=padding, groups=self.groups)
+        out = F.conv2d(x, self.weight, self.bias, padding=padding, groups=self.groups)
+        return out if plus is None else out.add_(plus)
+
+    def _multiply(self, x: Tensor, plus: Tensor | None) -> Tensor:
+        """As a matrix product, which adds either in the same kernel."""
+        pixels, weight = x.permute(0, 2, 3, 1), self.weight.flatten(1)
+        if plus is None or self.bias is not None:
+            out = F.linear(pixels, weight, self.bias).permute(0, 3, 1, 2)
+            return out if plus is None else out.add_(plus)
+        plus = plus.permute(0, 2, 3, 1).flatten(0, 2)
+        out = torch.addmm(plus, pixels.flatten(0, 2), weight.mT)
+        return out.unflatten(0, pixels.shape[:3]).permute(0, 3, 1, 2)
 
 
 class DenseBlockForm(LeanModule):
@@ -187,16 +200,14 @@ class DenseBlockForm(LeanModule):
         for conv in self.convs:
             added = conv(outputs[-1] if outputs else x)
             sums = added if sums is None else sums[:, self.growth :] + added
-            # Copy: convolving a slice of channels is slow.
-            outputs.append(activate(channels_last(sums[:, : self.growth])))
+            # Dense, since convolving a slice of channels is slow.
+            outputs.append(F.leaky_relu(sums[:, : self.growth], NEGATIVE_SLOPE))
         if is_half(outputs[0]):
             # A single convolution rounds only once.
-            return self.fusion(torch.cat((x, *outputs), dim=1)).add_(x)
+            return self.fusion(torch.cat((x, *outputs), dim=1), plus=x)
         # The sum of two is more exact in float32, and takes less memory.
         fused = self.fusion_input(x)
-        fused += self.fusion_outputs(torch.cat(outputs, dim=1))
-        fused += x
-        return fused
+        return self.fusion_outputs(torch.cat(outputs, dim=1), plus=fused).add_(x)
 
 
 class FrameFusionForm(nn.Module):
@@ -224,7 +235,7 @@ class FrameFusionForm(nn.Module):
         inputs = (*frames.unbind(1), *([] if carry is None else [carry]))
         fused = None
         for conv, x in zip(self.convs, inputs, strict=True):
-            fused = conv(x) if fused is None else fused.add_(conv(x))
+            fused = conv(x, plus=fused)
         return fused
 
 
@@ -251,6 +262,21 @@ class AlignmentForm(nn.Module):
         """See :meth:`MultiFlowWarp.forward`."""
         aligned = self.alignment(prepared, flow_masks, rows)
         return F.pad(aligned, (0, 0, 0, 0, 0, self.zeros)) if self.zeros else aligned
+
+
+class MultiFlowWarpForm(AlignmentForm):
+    """Of a :class:`MultiFlowWarp`: one kernel on a GPU."""
+
+    def prepare(self, feature: Tensor) -> Tensor:
+        """See :meth:`MultiFlowWarp.prepare`."""
+        return feature if find_kernels(feature) else super().prepare(feature)
+
+    def forward(self, prepared: Tensor, flow_masks: Tensor, rows: Tensor) -> Tensor:
+        """See :meth:`MultiFlowWarp.forward`; of the features' type in one kernel."""
+        kernels = find_kernels(prepared)
+        if kernels:
+            return kernels.warp_channels(prepared, flow_masks, rows, self.channels)
+        return super().forward(prepared, flow_masks, rows)
 
 
 class ProjectionForm(nn.Module):
@@ -318,9 +344,15 @@ class FeedForwardForm(nn.Module):
         weight = spread(spread(ffn.project_out.weight, 0, width), 1, hidden_width)
         self.project_out = Conv(weight)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map a normalised feature (N, C, H, W) to (N, C, H, W)."""
-        return self.project_out(F.gelu(self.gate(x)).mul_(self.value(x)))
+    def forward(self, normalised: Tensor, x: Tensor) -> Tensor:
+        """Map a normalised feature to what is added to ``x``, and add it.
+
+        Args:
+            normalised (Tensor): (N, C, H, W).
+            x (Tensor): (N, C, H, W).
+        """
+        hidden = gelu_gate(self.gate(normalised), self.value(normalised))
+        return self.project_out(hidden, plus=x)
 
 
 class GuidedAttentionForm(LeanModule):
@@ -404,7 +436,7 @@ class GuidedAttentionForm(LeanModule):
         )
         mixed = torch.baddbmm(pixels, values, mixing.mT)
         mixed = mixed.unflatten(1, feature.shape[2:]).permute(0, 3, 1, 2)
-        return self.ffn(self._normalise(mixed)).add_(mixed)
+        return self.ffn(self._normalise(mixed), mixed)
 
     def _normalise(self, x: Tensor) -> Tensor:
         return normalise(x, self.channels, self.centred, self.eps)
@@ -425,7 +457,11 @@ def _(module: GuidedAttention, widths: Widths) -> nn.Module:
     return GuidedAttentionForm(module, widths)
 
 
-@inference_form.register(MultiFlowWarp)
-@inference_form.register(DeformableAlignment)
-def _(module: nn.Module, widths: Widths) -> nn.Module:
+@inference_form.register
+def _(module: MultiFlowWarp, widths: Widths) -> nn.Module:
+    return MultiFlowWarpForm(module, module.channels, widths)
+
+
+@inference_form.register
+def _(module: DeformableAlignment, widths: Widths) -> nn.Module:
     return AlignmentForm(module, module.channels, widths)

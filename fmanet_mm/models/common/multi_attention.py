@@ -291,30 +291,6 @@ def channel_mixing(
         return torch.einsum('ohi,nhij->nohj', project, attention).flatten(2)
 
 
-def normalise(x: Tensor, channels: int, centred: bool, eps: float) -> Tensor:
-    """Divide every pixel's channels by their standard deviation.
-
-    Args:
-        x (Tensor): (N, C + zero channels, H, W).
-        channels (int): C.
-        centred (bool): Whether to subtract their mean first.
-        eps (float): Added to the (biased) variance.
-
-    Returns:
-        Tensor: Of the same shape; the zero channels are still zero.
-    """
-    zeros = x.size(1) - channels
-    x = x[:, :channels].permute(0, 2, 3, 1)
-    if centred:
-        x = F.layer_norm(x, (channels,), eps=eps)
-    else:
-        variance = x.var(-1, unbiased=False, keepdim=True)
-        x = x * torch.rsqrt(variance + eps)
-    if zeros:
-        x = F.pad(x, (0, zeros))
-    return x.permute(0, 3, 1, 2)
-
-
 def _depthwise(channels: int) -> nn.Conv2d:
     return nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False)
 

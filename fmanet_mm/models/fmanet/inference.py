@@ -14,7 +14,7 @@ from ..common.inference import (
     widen_pair,
     widened,
 )
-from ..common.layers import activate, per_frame
+from ..common.layers import activate, channels_last, per_frame
 from ..common.rdb import FeatureExtractor
 from .frma import FlowMaskUpdate, FRMABlock
 from .net_d import NetD
@@ -53,7 +53,7 @@ class FMANetInferenceForm(WindowRestoration, nn.Module):
 
 
 class FlowMaskUpdateForm(nn.Module):
-    """Of a :class:`FlowMaskUpdate`: a weight for the centre, and one for the frames.
+    """Of a :class:`FlowMaskUpdate`: a weight for each of its inputs.
 
     Args:
         update (FlowMaskUpdate): The update.
@@ -63,18 +63,27 @@ class FlowMaskUpdateForm(nn.Module):
     def __init__(self, update: FlowMaskUpdate, widths: Widths) -> None:
         super().__init__()
         channels, weight = update.channels, update.conv_in.weight
-        width = widths(channels)
-        flow_channels = weight.size(1) - 2 * channels
-        centre, frames = weight.tensor_split((channels,), 1)
+        self.flow_channels = weight.size(0)
+        width, hidden = widths(channels), widths(self.flow_channels)
+        flow_inputs = weight.size(1) - 2 * channels
+        weights = weight.split((channels, flow_inputs, channels), dim=1)
+        centre, flow, feature = (spread(part, 0, hidden) for part in weights)
         self.conv_centre = Conv(spread(centre, 1, width))
-        self.conv_frames = Conv(spread(frames, 1, flow_channels + width))
-        self.conv_out = Conv(update.conv_out.weight)
+        self.conv_flow = Conv(flow) if flow_inputs else None
+        self.conv_feature = Conv(spread(feature, 1, width))
+        self.conv_out = widened(copy.deepcopy(update.conv_out), hidden, hidden)
 
-    def forward(self, centre: Tensor, frames: Tensor) -> Tensor:
+    def forward(
+        self, centre: Tensor, feature: Tensor, flow_masks: Tensor | None = None
+    ) -> Tensor:
         """See :meth:`FlowMaskUpdate.forward`."""
-        hidden = at_least_float32(per_frame(self.conv_frames, frames))
+        hidden = per_frame(self.conv_feature, channels_last(feature))
+        hidden = at_least_float32(hidden)
         hidden += self.conv_centre(centre).unsqueeze(1)
-        return per_frame(self.conv_out, activate(hidden).to(frames.dtype))
+        if flow_masks is not None:
+            hidden += per_frame(self.conv_flow, flow_masks)
+        hidden = activate(hidden).to(feature.dtype)
+        return per_frame(self.conv_out, hidden)[:, :, : self.flow_channels]
 
 
 def _prepare_net_d(net: NetD, widths: Widths) -> None:

@@ -33,8 +33,11 @@ TINY = dict(
     restormer=dict(
         dim=4, num_blocks=[1, 1, 1, 1], num_refinement_blocks=1, heads=[1, 1, 1, 1]
     ),
+    rvrt=dict(channels=12, spynet_pretrained=None),
     tdan=dict(mid_channels=8, num_blocks_before_align=1, num_blocks_after_align=1),
 )
+RECURRENT = ('basicvsr_pp', 'rvrt')
+TESTED_ALONE = ('edvr_predeblur', 'rvrt')
 LENGTH = 5
 
 
@@ -70,7 +73,7 @@ def make_config(reds):
             datasets += config.train_dataloader.dataset.datasets
         for dataset in datasets:
             dataset.data_root = str(reds)
-            if name == 'basicvsr_pp':
+            if name in RECURRENT:
                 dataset.num_input_frames = 3
         return config
 
@@ -95,7 +98,7 @@ def test_a_step_of_training_on_reds(make_config, name):
     assert model.parse_losses(losses)[0] < loss
     weights = dict(model.named_parameters())
     moved = {name for name in weights if not torch.equal(weights[name], before[name])}
-    # BasicVSR++ keeps its pretrained flow at first.
+    # Recurrent ones keep their pretrained flow at first.
     frozen = {name for name in weights if 'spynet' in name}
     assert frozen == {n for n, weight in weights.items() if not weight.requires_grad}
     assert moved
@@ -104,7 +107,7 @@ def test_a_step_of_training_on_reds(make_config, name):
 
 @pytest.mark.parametrize('size', [(64, 64), (67, 93), (33, 46), (5, 2)])
 @pytest.mark.parametrize('length', [1, 4])
-@pytest.mark.parametrize('name', ['bicubic', *TINY])
+@pytest.mark.parametrize('name', ['bicubic', *sorted({*TINY} - {*TESTED_ALONE})])
 def test_clips_of_any_size_are_restored(make_config, name, length, size):
     restorer = build_restorer(build_network(make_config(name)).eval())
     clip = torch.rand(length, 3, *size)
@@ -149,6 +152,7 @@ def enlarge(image, mode):
         ('edvr', 'conv_last', lambda centre: enlarge(centre, 'bilinear')),
         ('edvr_predeblur', 'conv_last', lambda centre: enlarge(centre, 'bilinear')),
         ('restormer', 'tail.4', lambda centre: enlarge(centre, 'bilinear')),
+        ('rvrt', 'tail.9', lambda centre: enlarge(centre, 'bilinear')),
         ('tdan', 'reconstruct.4', lambda centre: 0 * enlarge(centre, 'bilinear')),
     ],
 )

@@ -1,14 +1,18 @@
 """STFAN against its plain formula in the released names, and its forms."""
 
+import copy
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 import torch.nn.functional as F
 from mmagic.registry import DATASETS, MODELS
+from mmagic.structures import DataSample
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.optim import build_optim_wrapper
+from torch import nn
 
 from fmanet_mm.models import STFAN, BicubicUpsampling, STFANOnBicubic, STFANOnLR
 from fmanet_mm.models.baselines.stfan.official_weights import (
@@ -296,6 +300,38 @@ def test_a_step_of_training_lowers_the_loss(config):
     torch.testing.assert_close(loss, expected)
     with torch.no_grad():
         assert model(**data, mode='loss')['loss_restoration'] < loss
+
+
+def test_the_perceptual_loss_compares_features_before_their_relu(config, monkeypatch):
+    """With random layers in place of VGG19's, which would be downloaded."""
+    torch.manual_seed(0)
+    convs = [nn.Conv2d(3, 4, 3), nn.Conv2d(4, 5, 3), nn.Conv2d(5, 6, 3)]
+    relu = nn.ReLU(inplace=True)
+    features = nn.Sequential(convs[0], relu, convs[1], relu, nn.MaxPool2d(2), convs[2])
+    monkeypatch.setattr(
+        'torchvision.models.vgg19', lambda weights: SimpleNamespace(features=features)
+    )
+    changed = copy.deepcopy(config.model)
+    changed.losses.perceptual = dict(
+        type='VGGFeatureLoss', loss_weight=0.5, layer_weights={0: 1.0, 2: 0.2, 5: 0.04}
+    )
+    model = MODELS.build(changed)
+    inputs, sharp = clip_of(2).float(), clip_of(2, (32, 48)).float()
+    inputs, sharp = inputs.transpose(0, 1), sharp.transpose(0, 1)
+    losses = model(inputs, DataSample(gt_img=sharp), mode='loss')
+    expected, pair = 0, [2 * images[0] - 1 for images in (model(inputs), sharp)]
+    for conv, weight in zip(convs, (1.0, 0.2, 0.04), strict=True):
+        a, b = (conv(images) for images in pair)
+        expected = expected + 0.5 * weight * (a - b).square().mean()
+        pair = [F.relu(a), F.relu(b)]
+        if conv is convs[1]:
+            pair = [F.max_pool2d(images, 2) for images in pair]
+    torch.testing.assert_close(losses['loss_perceptual'], expected)
+    losses['loss_perceptual'].backward()
+    assert model.generator.prediction[0].weight.grad.abs().max() > 0
+    assert all(weight.grad is None for weight in features.parameters())
+    names = MODELS.build(config.model).state_dict()
+    assert model.state_dict().keys() == names.keys()
 
 
 @torch.no_grad()

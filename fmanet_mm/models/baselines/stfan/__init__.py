@@ -7,6 +7,7 @@ deblur that of the frame itself. Both filtered features are decoded to a residua
 and carried on.
 """
 
+from .perceptual import VGGFeatureLoss
 from .stfan import STFAN, STFANOnBicubic, STFANOnLR, STFANState
 
-__all__ = ['STFAN', 'STFANOnBicubic', 'STFANOnLR', 'STFANState']
+__all__ = ['STFAN', 'STFANOnBicubic', 'STFANOnLR', 'STFANState', 'VGGFeatureLoss']
