@@ -61,7 +61,7 @@ def tiny_pp_config(kind='FMANetPP', scale=2, exposure=True, net_r=None, **sizes)
         model['net_r'] = net_r or {}
     if exposure is False:
         model['exposure'] = None
-    return Config(dict(model=model, restorer=dict(type='LevelRestorer')))
+    return Config(dict(model=model))
 
 
 def tiny_pp_network(**options):

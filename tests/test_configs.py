@@ -49,6 +49,8 @@ MEASURES = (('PSNR', 2), ('SSIM', 4), ('tOF', 3))
 SPLITS = ('train', 'val', 'test')
 KERNEL_SIZES = ('degradation_kernel_size', 'restoration_kernel_size')
 MOST_LINES = 45
+DEBLURRING = 'baselines/stfan_deblurring'
+"""The config of a network that keeps the size of its frames, on the HR frames."""
 
 
 @cache
@@ -154,7 +156,11 @@ def test_the_network_builds_for_restoring(config):
     with torch.device('meta'):
         network = build_network(config)
     restorer = build_restorer(network.eval())
-    assert restorer.scale == 4
+    deblurs_only = (
+        '_x1_' in Path(config.filename).stem
+        or config.model.get('generator', {}).get('type') == 'STFAN'
+    )
+    assert restorer.scale == (1 if deblurs_only else 4)
     if config.model.type == 'FMANetPP':
         levels = 2 * config.model.architecture.num_blocks
         assert restorer.context in (levels, None)
@@ -169,6 +175,12 @@ LIGHT = (
     'ablations/component_self_attention_sft_stage2',
     'demo/tiny_conventional_stage2',
     'baselines/bicubic',
+    'baselines/edvr_predeblur',
+    'baselines/hoffr',
+    'baselines/restormer',
+    'baselines/rvrt',
+    'baselines/stfan_bicubic',
+    'baselines/stfan_lr',
 )
 
 
@@ -256,6 +268,9 @@ def parameters(name):
 def test_published_sizes():
     assert parameters('fmanet_stage1') == 3_225_837
     assert parameters('fmanet_stage2') == 9_766_503
+    assert parameters('baselines/restormer') == 26_497_527  # published as 26.5 M
+    assert parameters('baselines/rvrt') == 12_909_223  # published as 12.9 M
+    assert parameters('baselines/edvr_predeblur') == 23_306_851
     # Published as 7.4 M, of which the anchor heads are no part.
     model = MODELS.build(load('fmanet_s_stage2').model)
     anchors = [*model.net_d.anchor_head.parameters()] * 2
@@ -271,7 +286,7 @@ def test_published_sizes():
 def test_the_metafile_says_what_the_configs_describe(entry):
     path = CONFIGS.parent / entry['Config']
     name = str(path.relative_to(CONFIGS).with_suffix(''))
-    assert Path(name).name == entry['Name']
+    assert entry['Name'] in (Path(name).name, name.replace('/', '_'))
     assert parameters(name) == entry['Metadata']['Parameters']
     if 'Weights' in entry:
         load_network(CONFIGS.parent / entry['Weights'], path)
@@ -437,9 +452,13 @@ def test_every_config_stands_in_the_table_of_its_folder(folder):
     assert names <= mentioned
 
 
-@pytest.mark.parametrize('name', [n for n in NAMES if n.startswith('baselines/')])
+BASELINES = [name for name in NAMES if name.startswith('baselines/')]
+
+
+@pytest.mark.parametrize('name', BASELINES)
 def test_baselines_are_trained_and_tested_as_fmanet_is(name):
-    config, base = load(name), load('fmanet_stage2')
+    synthetic = '_synthetic' if name.endswith('_synthetic') else ''
+    config, base = load(name), load(f'fmanet_stage2{synthetic}')
     for key in ('val_evaluator', 'test_evaluator', 'test_cfg'):
         assert config[key] == base[key]
     if config.train_cfg:
@@ -450,6 +469,21 @@ def test_baselines_are_trained_and_tested_as_fmanet_is(name):
     for split in SPLITS if config.train_cfg else SPLITS[1:]:
         pair = (datasets(c[f'{split}_dataloader']) for c in (config, base))
         for ours, theirs in zip(*pair, strict=True):
-            prefix = theirs.data_prefix
-            assert ours.get('subset') == theirs.get('subset')
-            assert ours.data_prefix == dict(img=prefix.img, gt=prefix.gt)
+            for key in ('type', 'subset', 'size', 'motion', 'length', 'seed'):
+                assert ours.get(key) == theirs.get(key)
+            if not synthetic:
+                prefix = dict(img=theirs.data_prefix.img, gt=theirs.data_prefix.gt)
+                if name == DEBLURRING:
+                    prefix['img'] = prefix['img'].removesuffix('_bicubic/X4')
+                assert ours.data_prefix == prefix
+
+
+@pytest.mark.parametrize('name', [n for n in BASELINES if n.endswith('_synthetic')])
+def test_only_the_data_of_a_synthetic_baseline_differ(name):
+    config, base = load(name), load(name.removesuffix('_synthetic'))
+    assert config.model == base.model
+    assert config.restorer == base.restorer
+    for split in SPLITS:
+        (ours,), theirs = (datasets(c[f'{split}_dataloader']) for c in (config, base))
+        for key in ('num_input_frames', 'num_output_frames'):
+            assert {ours.get(key)} == {other.get(key) for other in theirs}

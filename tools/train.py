@@ -10,6 +10,7 @@ from fmanet_mm.engine import (
     adopt_network,
     base_parser,
     build_runner,
+    end_process,
     existing_file,
     find_resumable_checkpoint,
     load_config,
@@ -53,7 +54,7 @@ def parse_args():
     parser.add_argument(
         '--amp',
         action='store_true',
-        help='mixed precision: with loss scaling on a GPU, bfloat16 on a CPU',
+        help='mixed precision: in bfloat16, or with loss scaling on GPUs without it',
     )
     parser.add_argument(
         '--auto-scale-lr',
@@ -123,19 +124,24 @@ def start_from(cfg: Config, checkpoint: str, stage1: str | None) -> FineTuneHook
 
 
 def enable_amp(cfg: Config) -> None:
-    """Replace the optimizer wrapper by one with mixed precision."""
+    """Replace the optimizer wrapper by one with mixed precision.
+
+    Without a GPU one that scales gradients, which needs a GPU, is replaced as well.
+    """
     wrapper = cfg.optim_wrapper
     if wrapper.get('type', 'OptimWrapper') not in ('OptimWrapper', 'AmpOptimWrapper'):
         raise ValueError(
             f'--amp replaces an optim_wrapper of type OptimWrapper, but '
             f'{cfg.filename} has {wrapper.type}; omit --amp'
         )
-    if torch.cuda.is_available():
+    chosen = wrapper.get('type') == 'AmpOptimWrapper'
+    bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    if torch.cuda.is_available() and (chosen or not bf16):
         wrapper.type = 'AmpOptimWrapper'
     else:
         wrapper.type = 'Bf16OptimWrapper'
-        for gpu_setting in ('loss_scale', 'dtype'):
-            wrapper.pop(gpu_setting, None)
+        for setting in ('loss_scale', 'dtype'):
+            wrapper.pop(setting, None)
     print_log(f'Mixed precision with {wrapper.type}')
 
 
@@ -170,6 +176,7 @@ def main() -> None:
     if cfg.get('resume'):
         hooks = [StrictCheckpointHook(cfg.load_from)]
     build_runner(cfg, hooks, args.trust_checkpoint).train()
+    end_process()
 
 
 if __name__ == '__main__':

@@ -4,6 +4,7 @@ from ..compat import prepare_openmmlab
 
 prepare_openmmlab()
 
+from .comparison import Comparison, Method, compare_methods
 from .exposure import (
     ExposureKNNAccuracy,
     ExposureSwap,
@@ -20,13 +21,16 @@ from .report import Report
 __all__ = [
     'LPIPS',
     'PROTOCOLS',
+    'Comparison',
     'EvaluationReportHook',
     'ExposureKNNAccuracy',
     'ExposureSwap',
     'Measures',
+    'Method',
     'Protocol',
     'Report',
     'VSRDBMetric',
+    'compare_methods',
     'evaluate_folders',
     'kernel_spread',
     'niqe',

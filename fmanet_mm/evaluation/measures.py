@@ -123,6 +123,14 @@ class LPIPS:
 
     def __init__(self, net: str = 'alex', device: str = 'cpu') -> None:
         from lpips import LPIPS as Net
+
+        self.check_weights(net)
+        self._device = device
+        self._net = Net(net=net, verbose=False).to(device)
+
+    @staticmethod
+    def check_weights(net: str = 'alex') -> None:
+        """Raise a FileNotFoundError if the weights of a network are missing."""
         from torchvision.models import get_weight
 
         url = get_weight(_LPIPS_WEIGHTS[net]).url
@@ -132,8 +140,6 @@ class LPIPS:
                 f'LPIPS needs the weights {path}; download {url} and put it there, or '
                 'set the environment variable TORCH_HOME to the folder above hub/'
             )
-        self._device = device
-        self._net = Net(net=net, verbose=False).to(device)
 
     @torch.no_grad()
     def __call__(self, output: np.ndarray, target: np.ndarray) -> float:

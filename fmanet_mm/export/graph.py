@@ -27,6 +27,8 @@ class LevelWindow(nn.Module):
         network (LevelNetwork): A module.
     """
 
+    num_frames: int
+
     def __init__(self, network: LevelNetwork) -> None:
         super().__init__()
         self.network = network
@@ -61,12 +63,16 @@ class LevelWindow(nn.Module):
         return self.network.decode(state, WHOLE_FRAMES)
 
 
-def as_window_module(network: WindowNetwork | LevelNetwork) -> nn.Module:
+def as_window_module(
+    network: WindowNetwork | LevelNetwork,
+) -> WindowNetwork | LevelWindow:
     """A module of windows, (1, T, 3, H, W), and T, ``num_frames``."""
     return LevelWindow(network) if hasattr(network, 'advance') else network
 
 
-def example_inputs(module: nn.Module, height: int, width: int) -> tuple[Tensor, ...]:
+def example_inputs(
+    module: WindowNetwork | LevelWindow, height: int, width: int
+) -> tuple[Tensor, ...]:
     """Random inputs of :func:`as_window_module`, of which the last frame is missing."""
     window = torch.rand(1, module.num_frames, 3, height, width)
     if not isinstance(module, LevelWindow):

@@ -1,6 +1,17 @@
 """Networks, by family; importing this package registers them."""
 
-from .baselines import BicubicUpsampling, WindowRestormer
+from .baselines import (
+    HOFFR,
+    RVRT,
+    STFAN,
+    BicubicUpsampling,
+    HOFFRModel,
+    PredeblurEDVR,
+    RecurrentModel,
+    STFANOnBicubic,
+    STFANOnLR,
+    WindowRestormer,
+)
 from .common import (
     DeformableAlignment,
     DynamicDownsampling,
@@ -27,6 +38,9 @@ from .fmanet_pp import (
 )
 
 __all__ = [
+    'HOFFR',
+    'RVRT',
+    'STFAN',
     'GuidedAttention',
     'BicubicUpsampling',
     'ClipDegradation',
@@ -42,11 +56,16 @@ __all__ = [
     'FlowGuidedDynamicDownsampling',
     'FlowGuidedDynamicUpsampling',
     'GuidedModulation',
+    'HOFFRModel',
     'MultiFlowWarp',
     'NetD',
     'NetR',
     'PointwiseKernelEmbedding',
+    'PredeblurEDVR',
+    'RecurrentModel',
     'Restoration',
+    'STFANOnBicubic',
+    'STFANOnLR',
     'SelfAttention',
     'SequenceNetD',
     'SequenceNetR',

@@ -147,7 +147,7 @@ class LevelRestorer(StripedRestorer):
     def restore(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
         """See :meth:`ClipRestorer.restore`."""
         recent = _Recent(self.plan(check_frames(frames)), 2 * self.context + 1)
-        restored = restore_by_levels(self.network, recent, self.compute)
+        restored = restore_by_levels(self.prepared, recent, self.compute)
         for index, frame in enumerate(restored):
             if self.is_half and not frame.isfinite().all():
                 with self.in_float32():
@@ -159,7 +159,7 @@ class LevelRestorer(StripedRestorer):
         return Strips.fastest(height, width, self.device)
 
     def _restore_again(self, recent: '_Recent', index: int) -> Tensor:
-        clip = restore_by_levels(self.network, list(recent.frames), self.compute)
+        clip = restore_by_levels(self.prepared, list(recent.frames), self.compute)
         return next(islice(clip, index - recent.first, None))
 
 

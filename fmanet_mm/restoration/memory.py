@@ -5,12 +5,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from torch.utils._pytree import tree_map
 
 from ..ops import WHOLE_FRAMES, Strips
 from ..ops.live_bytes import LiveBytes
 from ..ops.strips import Strip
 from ..utils.host_memory import free_host_bytes
-from .protocol import LevelNetwork, WindowNetwork
+from .protocol import LevelNetwork, RecurrentNetwork, WindowNetwork
 
 USABLE_PART = 0.8
 """Of free memory; the rest is for what operations allocate for themselves."""
@@ -36,6 +37,7 @@ def streaming_peak_bytes(
     width: int,
     strips: Strips = WHOLE_FRAMES,
     dtype: torch.dtype = torch.float32,
+    graphs: bool = False,
 ) -> int:
     """Most bytes of tensors alive at once while a video is restored.
 
@@ -48,6 +50,8 @@ def streaming_peak_bytes(
         width (int): Their width.
         strips (Strips): On which they are computed.
         dtype (torch.dtype): Of the features; under autocast, autocast's.
+        graphs (bool): Whether whole frames are computed by CUDA graphs, which keep
+            encoded frames of their own.
 
     Returns:
         int: Bytes.
@@ -59,7 +63,33 @@ def streaming_peak_bytes(
         for _ in range(network.num_frames):
             image = frame_without_data(height, width, dtype)
             window.append(network.encode(image, first))
+        copies = tree_map(torch.clone, window) if graphs and not strips.rows else None
         network.refine(window, first)
+        del copies
+    return tensors.peak
+
+
+@torch.no_grad()
+def recurrent_peak_bytes(
+    network: RecurrentNetwork,
+    height: int,
+    width: int,
+    strips: Strips = WHOLE_FRAMES,
+    dtype: torch.dtype = torch.float32,
+) -> int:
+    """Most bytes of tensors alive at once while a recurrent network restores.
+
+    Those are the states before and after a step, the output, and temporaries; see
+    :func:`streaming_peak_bytes`.
+    """
+    network = without_data(network, dtype)
+    first = FirstStrips(strips.rows)
+    state = None
+    with LiveBytes() as tensors:
+        # The second step is the first with a state before it.
+        for _ in range(2):
+            frame = frame_without_data(height, width, dtype)
+            state = network.step(frame, state, first)[1]
     return tensors.peak
 
 
@@ -82,7 +112,7 @@ def frame_without_data(height: int, width: int, dtype: torch.dtype) -> torch.Ten
 
 
 def choose_strips(
-    network: WindowNetwork | LevelNetwork,
+    network: WindowNetwork | LevelNetwork | RecurrentNetwork,
     height: int,
     width: int,
     budget_bytes: float,
@@ -93,7 +123,7 @@ def choose_strips(
     """Strips with which a video's frames fit into a budget.
 
     Args:
-        network (WindowNetwork | LevelNetwork): The network.
+        network (WindowNetwork | LevelNetwork | RecurrentNetwork): The network.
         height (int): Height of the LR frames.
         width (int): Their width.
         budget_bytes (float): For tensors; see :func:`free_bytes`.

@@ -150,6 +150,32 @@ class LevelNetwork(Protocol):
         ...
 
 
+class RecurrentNetwork(Protocol):
+    """Restores a clip frame by frame, from the frame and what came before it.
+
+    Attributes:
+        scale (int): Ratio of the output's size to the input's, s.
+    """
+
+    scale: int
+
+    def step(
+        self, frame: Tensor, state: Any | None, strips: Strips
+    ) -> tuple[Tensor, Any]:
+        """Restore the next frame of a clip.
+
+        Args:
+            frame (Tensor): (1, 3, H, W).
+            state (Any, optional): What the step before returned, a tuple of tensors;
+                None at the first frame of a clip.
+            strips (Strips): On which large frames are computed.
+
+        Returns:
+            tuple[Tensor, Any]: The restored frame, (1, 3, sH, sW), and the state.
+        """
+        ...
+
+
 @runtime_checkable
 class LearnsDegradation(Protocol):
     """A window network that shows the degradation it has estimated."""

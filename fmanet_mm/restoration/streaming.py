@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,8 +11,12 @@ from torch import Tensor
 
 from ..ops import WHOLE_FRAMES, Strips
 from ..utils.windows import check_frames, sliding_windows
+from .cuda_graphs import GraphedNetwork
 from .memory import choose_strips, free_bytes, is_out_of_memory, streaming_peak_bytes
 from .protocol import WindowNetwork
+
+GPU_CHANNELS = 8
+"""Tensor cores convolve fastest with multiples of this number of channels."""
 
 
 class StripedRestorer:
@@ -25,10 +30,12 @@ class StripedRestorer:
         memory_budget (float, optional): Largest memory for the tensors of the
             computation, in GiB, weights not counted. By default most of what is free
             when the first clip of a size begins.
-        autocast_dtype (torch.dtype, optional): Type to compute in under autocast.
+        autocast_dtype (torch.dtype, optional): Type to compute in, as under autocast.
 
     Attributes:
         network (nn.Module): As given.
+        prepared (nn.Module): What computes: the network's inference form, if it has
+            one.
         scale (int): See :class:`ClipRestorer`.
         device (torch.device): Of the network's weights; the CPU if it has none.
         strips (Strips): On which frames are computed, chosen with the first one.
@@ -55,6 +62,7 @@ class StripedRestorer:
         self.device = device_of(network)
         self._memory_budget = memory_budget
         self._autocast_dtype = autocast_dtype
+        self.prepared = prepare(network, self.device, autocast_dtype)
         self._overflow_reported = False
         self._size = None
         self.strips = Strips()
@@ -63,7 +71,7 @@ class StripedRestorer:
         """See :meth:`ClipRestorer.peak_bytes`."""
         dtype = self._autocast_dtype or torch.float32
         strips = self._choose_strips(height, width, dtype)
-        return self.measure(self.network, height, width, strips, dtype)
+        return self.measure(self.prepared, height, width, strips, dtype)
 
     def fastest_strips(self, height: int, width: int) -> Strips:
         """The strips that are computed fastest; here whole frames."""
@@ -106,16 +114,18 @@ class StripedRestorer:
                 'some frames are not finite in half precision; they are computed again '
                 'in fp32'
             )
-        dtype, self._autocast_dtype = self._autocast_dtype, None
+        in_half = self._autocast_dtype, self.prepared
+        self._autocast_dtype = None
+        self.prepared = prepare(self.network, self.device)
         try:
             yield
         finally:
-            self._autocast_dtype = dtype
+            self._autocast_dtype, self.prepared = in_half
 
     def _choose_strips(self, height: int, width: int, dtype: torch.dtype) -> Strips:
         budget = self._memory_budget
         return choose_strips(
-            self.network,
+            self.prepared,
             height,
             width,
             free_bytes(self.device) if budget is None else budget * 2**30,
@@ -125,7 +135,8 @@ class StripedRestorer:
         )
 
     def _autocast(self):
-        if self._autocast_dtype is None:
+        is_prepared = self.prepared is not self.network
+        if self._autocast_dtype is None or is_prepared:
             return nullcontext()
         return torch.autocast(self.device.type, self._autocast_dtype)
 
@@ -149,7 +160,8 @@ class StreamingRestorer(StripedRestorer):
 
     Args:
         network (WindowNetwork): In evaluation mode.
-        **settings: Of :class:`StripedRestorer`: ``memory_budget``, ``autocast_dtype``.
+        memory_budget (float, optional): See :class:`StripedRestorer`.
+        autocast_dtype (torch.dtype, optional): See :class:`StripedRestorer`.
 
     Attributes:
         context (int): T // 2.
@@ -160,14 +172,23 @@ class StreamingRestorer(StripedRestorer):
 
     measure = staticmethod(streaming_peak_bytes)
 
-    def __init__(self, network: WindowNetwork, *args: Any, **settings: Any) -> None:
+    def __init__(
+        self,
+        network: WindowNetwork,
+        memory_budget: float | None = None,
+        autocast_dtype: torch.dtype | None = None,
+    ) -> None:
         if not hasattr(network, 'refine'):
             raise ValueError(
                 f'{type(network).__name__} restores no video; use the config and the '
                 'checkpoint of a network that does, such as one of stage 2'
             )
-        super().__init__(network, *args, **settings)
+        super().__init__(network, memory_budget, autocast_dtype)
         self.context = network.num_frames // 2
+        self._graphed = None
+        if self.device.type == 'cuda' and torch.cuda.is_available():
+            self._graphed = GraphedNetwork(self.prepared)
+            self.measure = partial(streaming_peak_bytes, graphs=True)
 
     @torch.inference_mode()
     def restore(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
@@ -192,11 +213,11 @@ class StreamingRestorer(StripedRestorer):
         )
         for window in sliding_windows(pairs, self.network.num_frames):
             inputs, encoded = zip(*window, strict=True)
-            restored = self.compute(self.network.refine, encoded)
+            restored = self.compute(self._computing.refine, encoded)
             if self.is_half and not restored.isfinite().all():
                 with self.in_float32():
                     encoded = tuple(map(self._encode, inputs))
-                    restored = self.compute(self.network.refine, encoded)
+                    restored = self.compute(self._computing.refine, encoded)
             yield restored.squeeze(0)
 
     def fastest_strips(self, height: int, width: int) -> Strips:
@@ -204,7 +225,36 @@ class StreamingRestorer(StripedRestorer):
         return Strips.fastest(height, width, self.device)
 
     def _encode(self, frame: Tensor) -> Any:
-        return self.compute(self.network.encode, frame.unsqueeze(0))
+        return self.compute(self._computing.encode, frame.unsqueeze(0))
+
+    @property
+    def _computing(self) -> WindowNetwork:
+        """What is prepared, by CUDA graphs if it is what they were made for."""
+        if self._graphed and self._graphed.network is self.prepared:
+            return self._graphed
+        return self.prepared
+
+
+def prepare(
+    network: WindowNetwork, device: torch.device, dtype: torch.dtype | None = None
+) -> WindowNetwork:
+    """Make a network's inference form, if it has one.
+
+    Args:
+        network (WindowNetwork): The network.
+        device (torch.device): Where it computes.
+        dtype (torch.dtype, optional): Type to compute in; the network's by default.
+
+    Returns:
+        WindowNetwork: The form, in this type, or the network as it is.
+    """
+    make_form = getattr(network, 'inference_form', None)
+    if make_form is None:
+        return network
+    tensor_cores = torch.backends.cuda.matmul.allow_tf32 or dtype is not None
+    multiple = GPU_CHANNELS if device.type == 'cuda' and tensor_cores else 1
+    form = make_form(multiple)
+    return form if dtype is None else form.to(dtype)
 
 
 def device_of(network: object) -> torch.device:

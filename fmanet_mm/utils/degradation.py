@@ -86,11 +86,11 @@ def average_first(
 def _sums(
     frames: Iterable[np.ndarray], linear_light: bool
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield the number and the sum of the first frames."""
+    """Yield the number and the sum, updated in place, of the first frames."""
     table = _LINEAR_CODES if linear_light else _CODES
     total = 0
     for number, frame in enumerate(frames, start=1):
-        total = total + cv2.LUT(frame, table)
+        total += cv2.LUT(frame, table)
         yield number, total
 
 

@@ -9,12 +9,17 @@ import pytest
 TOOLS = Path(__file__).resolve().parents[2] / 'tools'
 
 
-def run_tool(name, *arguments):
-    """Run tools/<name>.py."""
+def load_tool(name):
+    """Import tools/<name>.py."""
     path = TOOLS / f'{name}.py'
     spec = importlib.util.spec_from_file_location(f'tool_{path.stem}', path)
     tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    return tool
+
+
+def run_tool(name, *arguments):
+    """Run tools/<name>.py."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, 'argv', [path.name, *map(str, arguments)])
-        spec.loader.exec_module(tool)
-        tool.main()
+        patch.setattr(sys, 'argv', [f'{Path(name).name}.py', *map(str, arguments)])
+        load_tool(name).main()

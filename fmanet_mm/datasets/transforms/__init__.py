@@ -1,6 +1,7 @@
 """Transforms that treat the frames of a window and their flow consistently."""
 
 from .clips import CentreWindow, PackClip, RandomViews
+from .degradation import RealisticDegradation
 from .flow_estimation import EstimateFlow
 from .geometry import (
     CheckScale,
@@ -19,6 +20,7 @@ __all__ = [
     'LoadFrames',
     'PackClip',
     'RandomViews',
+    'RealisticDegradation',
     'VSRDBRandomChannels',
     'VSRDBRandomCrop',
     'VSRDBRandomFlip',

@@ -120,6 +120,7 @@ class ExposureModulation(BaseModule):
         Returns:
             Tensor: (N, C, H, W).
         """
+        exposure = exposure.to(self.layers[0].weight.dtype)
         layers = self.layers(exposure).to(feature.dtype)[..., None, None]
         scale, shift = layers.chunk(2, dim=1)
         # 1 + scale would round small scales away in half precision.

@@ -1,7 +1,7 @@
 """FMANetPP, the models of the stages with NetD."""
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from contextlib import suppress
 
 import torch
 from mmengine.registry import MODELS
@@ -12,33 +12,16 @@ from ...utils.motion import LearnedDegradation, most_moving_pixel
 from ..common.base_model import Targets, VSRDBModel
 from ..common.layers import build_part
 from .clips import EXPOSURE, both_neighbours, check_clip
+from .inference import FMANetPPInferenceForm
+from .level_restoration import ExposureAware, LevelRestoration
 from .net_d import ClipDegradation
 from .sequence_net import SequenceNet
 
 _NET_D_ONLY = ('mask_logit',)
 
 
-class FrameState(NamedTuple):
-    """What is known of a frame on a level.
-
-    Attributes:
-        image (Tensor): Blurry LR frame, (N, 3, H, W).
-        exposure (Tensor | None): Its exposure vector, (N, d_u).
-        feature (Tensor): Its feature, (N, C, H, W), which the neighbours read.
-        flow_masks (Tensor): Flow-mask pairs towards both neighbours, (N, 6n, H, W).
-        kernel_feature (Tensor | None): In NetR, what its degradation kernels are
-            computed from, (N, C, H, W).
-    """
-
-    image: Tensor
-    exposure: Tensor | None
-    feature: Tensor
-    flow_masks: Tensor
-    kernel_feature: Tensor | None = None
-
-
 @MODELS.register_module()
-class FMANetPPStage1(VSRDBModel):
+class FMANetPPStage1(ExposureAware, VSRDBModel):
     """FMA-Net++ without NetR: NetD learns to degrade (arXiv 2512.04390).
 
     It reproduces every blurry LR frame from the sharp HR frames. The exposure extractor
@@ -90,18 +73,6 @@ class FMANetPPStage1(VSRDBModel):
         if self.exposure_net is not None:
             self.exposure_net.eval()
         return self
-
-    @torch.no_grad()
-    def embed(self, frames: Tensor) -> Tensor | None:
-        """Exposure vectors of frames, (..., 3, H, W) -> (..., d_u).
-
-        Returns:
-            Tensor | None: None without an exposure extractor.
-        """
-        if self.exposure_net is None:
-            return None
-        embedded = self.exposure_net(frames.flatten(0, -4))
-        return embedded.unflatten(0, frames.shape[:-3])
 
     def forward_tensor(self, inputs: Tensor, exposure: Tensor | None = None) -> Tensor:
         """Estimate the motion of clips.
@@ -248,7 +219,8 @@ class FMANetPPStage1(VSRDBModel):
         check_clip(inputs)
         if exposure is None:
             exposure = self.embed(inputs)
-        strips = Strips.fastest(*inputs.shape[-2:], inputs.device)
+        height, width = inputs.shape[-2:]
+        strips = Strips.fastest(height, width, inputs.device)
         return self.net_d(inputs, exposure, strips)
 
     def _build_net(
@@ -267,7 +239,7 @@ class FMANetPPStage1(VSRDBModel):
 
 
 @MODELS.register_module()
-class FMANetPP(FMANetPPStage1):
+class FMANetPP(LevelRestoration, FMANetPPStage1):
     """FMA-Net++: NetD and NetR restore video (arXiv 2512.04390).
 
     Both nets are trained; the exposure extractor stays frozen. A level is an HRBA block
@@ -307,88 +279,20 @@ class FMANetPP(FMANetPPStage1):
         )
         _check_nets_fit(self.net_d, self.net_r)
 
-    @property
-    def num_levels(self) -> int:
-        """HRBA blocks of both nets, 2M."""
-        return self.net_d.num_levels + self.net_r.num_levels
-
-    def encode(self, frame: Tensor, strips: Strips = WHOLE_FRAMES) -> FrameState:
-        """Compute what does not depend on a frame's neighbours.
+    def inference_form(self, multiple: int = 1) -> FMANetPPInferenceForm:
+        """Prepare the weights for restoring.
 
         Args:
-            frame (Tensor): Blurry LR frame, (1, 3, H, W), RGB in [0, 1].
-            strips (Strips): How frames are cut.
+            multiple (int): Channels that are carried are a multiple of it, if all parts
+                of the network can do so.
 
         Returns:
-            FrameState: On level 0.
-
-        Raises:
-            ValueError: If frames cannot be restored level by level.
+            FMANetPPInferenceForm: A copy, equal but for rounding.
         """
-        if self.net_d.temporal != 'hierarchical':
-            raise ValueError(
-                f'with temporal={self.net_d.temporal!r} clips are not restored level '
-                "by level; write restorer = dict(type='SequenceRestorer', "
-                f'scale={self.scale}) in the config'
-            )
-        feature = self.net_d.extract(frame, strips)
-        flow_masks = self.net_d.initial_flow_masks(feature)
-        return FrameState(frame, self.embed(frame), feature, flow_masks)
-
-    def advance(
-        self,
-        level: int,
-        state: FrameState,
-        previous: Tensor,
-        following: Tensor,
-        strips: Strips = WHOLE_FRAMES,
-    ) -> FrameState:
-        """Bring a frame to the next level.
-
-        Args:
-            level (int): The level it is on, 0 to 2M - 1.
-            state (FrameState): Of the frame.
-            previous (Tensor): Feature of the previous frame on this level,
-                (1, C, H, W); of the first frame of a clip :meth:`beyond_end`.
-            following (Tensor): Feature of the following frame, likewise.
-            strips (Strips): How frames are cut.
-
-        Returns:
-            FrameState: On the next level.
-        """
-        in_net_d = level < self.net_d.num_levels
-        kernels = None
-        if not in_net_d:
-            kernels = self.net_d.factored_kernels(state.kernel_feature)
-        feature, flow_masks = (self.net_d if in_net_d else self.net_r).advance(
-            level if in_net_d else level - self.net_d.num_levels,
-            state.feature,
-            state.flow_masks,
-            (previous, following),
-            state.exposure,
-            kernels,
-            strips,
-        )
-        state = state._replace(feature=feature, flow_masks=flow_masks)
-        if level == self.net_d.num_levels - 1:
-            return self._start_restoration(state, strips)
-        return state
-
-    def beyond_end(self, feature: Tensor) -> Tensor:
-        """See :meth:`SequenceNet.beyond_end`."""
-        return self.net_d.beyond_end(feature)
-
-    def decode(self, state: FrameState, strips: Strips = WHOLE_FRAMES) -> Tensor:
-        """Compute the image of a frame that has passed all levels.
-
-        Args:
-            state (FrameState): Of the frame, on level 2M.
-            strips (Strips): How frames are cut.
-
-        Returns:
-            Tensor: Sharp HR frame, (1, 3, sH, sW), about [0, 1].
-        """
-        return self.net_r.make_image(state.feature, state.image, strips)
+        parts = self.exposure_net, self.net_d, self.net_r
+        with suppress(NotImplementedError):
+            return FMANetPPInferenceForm(*parts, multiple)
+        return FMANetPPInferenceForm(*parts)
 
     def forward_tensor(self, inputs: Tensor, exposure: Tensor | None = None) -> Tensor:
         """Restore clips.
@@ -444,7 +348,8 @@ class FMANetPP(FMANetPPStage1):
         return VSRDBModel.describe_weights(self, ())
 
     def _restore(self, inputs: Tensor, exposure: Tensor | None) -> Tensor:
-        strips = Strips.fastest(*inputs.shape[-2:], inputs.device)
+        height, width = inputs.shape[-2:]
+        strips = Strips.fastest(height, width, inputs.device)
         degradation = self.net_d(inputs, exposure, strips)
         return self._restore_from(inputs, degradation, exposure, strips)
 
@@ -457,16 +362,6 @@ class FMANetPP(FMANetPPStage1):
     ) -> Tensor:
         kernels = self.net_d.factored_kernels(degradation.kernel_feature.flatten(0, 1))
         return self.net_r(inputs, degradation, kernels, exposure, strips)
-
-    def _start_restoration(self, state: FrameState, strips: Strips) -> FrameState:
-        """Hand a frame from NetD to NetR."""
-        kernel_feature = self.net_d.kernel_feature(state.feature, strips)
-        feature, flow_masks = self.net_r.start(
-            state.image, state.feature, state.flow_masks, strips
-        )
-        return state._replace(
-            feature=feature, flow_masks=flow_masks, kernel_feature=kernel_feature
-        )
 
 
 def _windows_of_three(frames: Tensor) -> Tensor:

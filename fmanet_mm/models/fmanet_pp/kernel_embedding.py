@@ -52,11 +52,14 @@ class PointwiseKernelEmbedding(BaseModule):
     def forward(self, kernels: FactoredKernels) -> Tensor:
         """Embed kernels, (N, C, H, W)."""
         feature, weight = kernels
+        weight = self.compose(weight).to(feature.dtype)
+        return F.conv2d(feature, weight, padding=1)
+
+    def compose(self, weight: Tensor) -> Tensor:
+        """The weight of both convolutions, for that of the first, (C, C, 3, 3)."""
         with raised_precision(self.conv.weight, weight) as (own, weight):
-            composed = (own.flatten(1) @ weight.flatten(1)).unflatten(
-                1, weight.shape[1:]
-            )
-        return F.conv2d(feature, composed.to(feature.dtype), padding=1)
+            composed = own.flatten(1) @ weight.flatten(1)
+            return composed.unflatten(1, weight.shape[1:])
 
 
 @MODELS.register_module()

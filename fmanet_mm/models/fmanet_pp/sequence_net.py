@@ -139,6 +139,7 @@ class SequenceNet(LeanModule):
 
     def extract(self, inputs: Tensor, strips: Strips = WHOLE_FRAMES) -> Tensor:
         """Features of single frames, (N, C_in, H, W) -> (N, C, H, W)."""
+        inputs = inputs.to(self.extractor.conv_first.weight.dtype)
         return self.extractor(channels_last(inputs), strips)
 
     def advance(

@@ -87,9 +87,7 @@ def test_embedded_kernels_are_those_of_kernels_that_are_computed(embedding):
     torch.testing.assert_close(kernels.compute(), computed, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize(
-    'embedding', ['PointwiseKernelEmbedding', 'TapKernelEmbedding']
-)
+@pytest.mark.parametrize('embedding', [PointwiseKernelEmbedding, TapKernelEmbedding])
 @torch.no_grad()
 def test_strips_change_nothing(embedding):
     layer = dict(num_heads=2, ffn_expansion=2.0, norm_with_bias=True)
