@@ -18,7 +18,7 @@ from statistics import median
 
 import numpy as np
 import report
-from cases import DTYPES, REFERENCE, VARIANTS, Case, Task
+from cases import DTYPES, REFERENCE, VARIANTS, Case, Task, frame_size
 from worker import Worker
 
 QUICK = dict(
@@ -122,13 +122,6 @@ def parse_args() -> argparse.Namespace:
     if not on_gpu and {'tf32', 'fp16'} & {*args.dtypes}:
         parser.error(f'tf32 and fp16 need a GPU, --device is {args.device}')
     return args
-
-
-def frame_size(text: str) -> tuple[int, int]:
-    height, _, width = text.partition('x')
-    if not (height.isdecimal() and width.isdecimal() and int(height) * int(width)):
-        raise argparse.ArgumentTypeError(f'must be HxW, such as 180x320, got {text!r}')
-    return int(height), int(width)
 
 
 def positive(text: str) -> int:

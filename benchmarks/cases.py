@@ -1,5 +1,6 @@
 """Tasks, and the cases in which each is measured."""
 
+from argparse import ArgumentTypeError
 from dataclasses import dataclass
 
 VARIANTS = dict(
@@ -66,3 +67,11 @@ class Task:
         budget = self.memory_budget and f', streams within {self.memory_budget:g} GiB'
         tiny = self.tiny and ', tiny network'
         return size + count.format(self.count) + (budget or '') + (tiny or '')
+
+
+def frame_size(text: str) -> tuple[int, int]:
+    """Read HxW, for argparse."""
+    height, _, width = text.partition('x')
+    if not (height.isdecimal() and width.isdecimal() and int(height) * int(width)):
+        raise ArgumentTypeError(f'must be HxW, such as 180x320, got {text!r}')
+    return int(height), int(width)

@@ -9,6 +9,7 @@ from fmanet_mm.engine import (
     adopt_network,
     base_parser,
     build_runner,
+    end_process,
     existing_file,
     load_config,
 )
@@ -61,6 +62,7 @@ def main() -> None:
             'name a checkpoint (test.py CONFIG CHECKPOINT)'
         )
     runner.test()
+    end_process()
 
 
 if __name__ == '__main__':

@@ -10,6 +10,7 @@ from fmanet_mm.engine import (
     adopt_network,
     base_parser,
     build_runner,
+    end_process,
     existing_file,
     find_resumable_checkpoint,
     load_config,
@@ -44,9 +45,16 @@ def parse_args():
         'the config, or with --from that file)',
     )
     parser.add_argument(
+        '--exposure',
+        type=existing_file,
+        metavar='CHECKPOINT',
+        help='checkpoint of the exposure extractor of FMA-Net++ (default: that of the '
+        'config, or with --stage1 or --from that file, which this cannot replace)',
+    )
+    parser.add_argument(
         '--amp',
         action='store_true',
-        help='mixed precision: with loss scaling on a GPU, bfloat16 on a CPU',
+        help='mixed precision: in bfloat16, or with loss scaling on GPUs without it',
     )
     parser.add_argument(
         '--auto-scale-lr',
@@ -54,7 +62,10 @@ def parse_args():
         help='scale the learning rate by the batch size of all processes over '
         'auto_scale_lr.base_batch_size of the config',
     )
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.exposure and (args.start or args.stage1):
+        parser.error('--exposure: --from and --stage1 bring the extractor along')
+    return args
 
 
 def resume(cfg: Config, checkpoint: str, trust_checkpoint: bool) -> None:
@@ -78,6 +89,25 @@ def start_from_stage_1(cfg: Config, checkpoint: str) -> None:
             'from no stage 1; name a config of stage 2, or omit --stage1'
         )
     init_cfg.checkpoint = checkpoint
+    if exposure_init_cfg(cfg):
+        # Stage 1 of FMA-Net++ holds the extractor that NetD was trained with.
+        cfg.model.exposure.init_cfg.checkpoint = checkpoint
+
+
+def use_exposure_extractor(cfg: Config, checkpoint: str) -> None:
+    """Take the exposure extractor of ``checkpoint`` instead of the config's."""
+    if not exposure_init_cfg(cfg):
+        raise ValueError(
+            f'--exposure sets model.exposure.init_cfg.checkpoint, but {cfg.filename} '
+            'starts from no exposure extractor; name a config of FMA-Net++, or omit '
+            '--exposure'
+        )
+    cfg.model.exposure.init_cfg.checkpoint = checkpoint
+
+
+def exposure_init_cfg(cfg: Config) -> dict | None:
+    """Where the config takes its exposure extractor from, if it has one."""
+    return (cfg.model.get('exposure') or {}).get('init_cfg')
 
 
 def start_from(cfg: Config, checkpoint: str, stage1: str | None) -> FineTuneHook:
@@ -88,23 +118,30 @@ def start_from(cfg: Config, checkpoint: str, stage1: str | None) -> FineTuneHook
     if init_cfg:
         cfg.model.setdefault('net_d', {})
         cfg.model.net_d.init_cfg = init_cfg if stage1 else None
+    if exposure_init_cfg(cfg) and not stage1:
+        cfg.model.exposure.init_cfg = None
     return FineTuneHook(keep_net_d=bool(stage1))
 
 
 def enable_amp(cfg: Config) -> None:
-    """Replace the optimizer wrapper by one with mixed precision."""
+    """Replace the optimizer wrapper by one with mixed precision.
+
+    Without a GPU one that scales gradients, which needs a GPU, is replaced as well.
+    """
     wrapper = cfg.optim_wrapper
     if wrapper.get('type', 'OptimWrapper') not in ('OptimWrapper', 'AmpOptimWrapper'):
         raise ValueError(
             f'--amp replaces an optim_wrapper of type OptimWrapper, but '
             f'{cfg.filename} has {wrapper.type}; omit --amp'
         )
-    if torch.cuda.is_available():
+    chosen = wrapper.get('type') == 'AmpOptimWrapper'
+    bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    if torch.cuda.is_available() and (chosen or not bf16):
         wrapper.type = 'AmpOptimWrapper'
     else:
         wrapper.type = 'Bf16OptimWrapper'
-        for gpu_setting in ('loss_scale', 'dtype'):
-            wrapper.pop(gpu_setting, None)
+        for setting in ('loss_scale', 'dtype'):
+            wrapper.pop(setting, None)
     print_log(f'Mixed precision with {wrapper.type}')
 
 
@@ -124,6 +161,8 @@ def main() -> None:
     hooks = []
     if args.stage1:
         start_from_stage_1(cfg, args.stage1)
+    if args.exposure:
+        use_exposure_extractor(cfg, args.exposure)
     start = args.start or (not cfg.get('resume') and cfg.get('load_from'))
     if start:
         hooks.append(start_from(cfg, start, args.stage1))
@@ -137,6 +176,7 @@ def main() -> None:
     if cfg.get('resume'):
         hooks = [StrictCheckpointHook(cfg.load_from)]
     build_runner(cfg, hooks, args.trust_checkpoint).train()
+    end_process()
 
 
 if __name__ == '__main__':

@@ -9,6 +9,8 @@ default_hooks = dict(
     learning_rate=dict(type='LearningRateHook'),
     # With max_skipped=10, ten steps in a row with a NaN loss are only reported.
     guard=dict(type='FiniteGuardHook', max_skipped=0),
+    # cudnn_benchmark, below, is for training alone.
+    cudnn_search=dict(type='CudnnSearchHook'),
     checkpoint=dict(
         type='SafeCheckpointHook',
         interval=5000,

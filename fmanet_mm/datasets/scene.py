@@ -3,13 +3,13 @@
 A layer is a flat piece of a photo. Its points move by similarity transforms, so that
 the flow of visible pixels is known exactly. Positions are (x, y) in pixels of the HR
 frame, whose centre is also the centre of camera rotations; time is counted in frames
-from the centre frame of a window.
+from the middle of a window or clip.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from math import ceil, cos, exp, sin
+from math import ceil, cos, exp, floor, inf, sin
 
 import cv2
 import numpy as np
@@ -46,6 +46,9 @@ class Trajectory:
         waves (np.ndarray): Amplitudes of K sine waves, (K, 4).
         frequencies (np.ndarray): Their frequencies, in radians a frame, (K, 4).
         phases (np.ndarray): Their phases in radians, (K, 4).
+        swing (float): Largest time in frames, in either direction, that velocity and
+            acceleration lead away from the start; the motion then reverses smoothly. In
+            long clips objects thus stay near. By default they never turn back.
     """
 
     centre: np.ndarray
@@ -54,6 +57,7 @@ class Trajectory:
     waves: np.ndarray
     frequencies: np.ndarray
     phases: np.ndarray
+    swing: float = inf
 
     def scaled(self, factor: float) -> 'Trajectory':
         """The same trajectory with all motion multiplied by ``factor``."""
@@ -66,11 +70,13 @@ class Trajectory:
 
     def pose(self, time: float) -> np.ndarray:
         """Matrix (3, 3) from positions at time 0 to positions at ``time``."""
-        swing = np.sin(self.frequencies * time + self.phases) - np.sin(self.phases)
+        shake = np.sin(self.frequencies * time + self.phases) - np.sin(self.phases)
+        if self.swing < inf:
+            time = self.swing * sin(time / self.swing)
         x, y, angle, log_zoom = (
             self.velocity * time
             + self.acceleration * time**2 / 2
-            + (self.waves * swing).sum(0)
+            + (self.waves * shake).sum(0)
         )
         return similarity(angle, exp(log_zoom), self.centre, self.centre + (x, y))
 
@@ -99,6 +105,31 @@ class Layer:
         """Homogeneous positions of the image's corners, as columns (3, 4)."""
         bottom, right = (side - 1 for side in self.image.shape[:2])
         return np.array([(0, right, right, 0), (0, 0, bottom, bottom), (1, 1, 1, 1)])
+
+    @cached_property
+    def outline(self) -> np.ndarray:
+        """Homogeneous positions around all that its mask shows, as columns (3, K).
+
+        Beyond their convex hull even interpolated opacities are exactly 0.
+        """
+        if not self.mask.any():
+            return self.corners()
+        shown = cv2.copyMakeBorder(
+            (self.mask > 0).astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT
+        )
+        shown = cv2.dilate(shown, np.ones((3, 3), np.uint8))
+        (rows,) = shown.any(1).nonzero()
+        first, last = shown[rows].argmax(1), shown[rows, ::-1].argmax(1)
+        ends = np.concatenate((first, shown.shape[1] - 1 - last))
+        ends = np.stack((ends, np.concatenate((rows, rows))), axis=1)
+        hull = cv2.convexHull(ends.astype(np.int32)).reshape(-1, 2).T - 1
+        return np.vstack((hull, np.ones_like(hull[:1])))
+
+    @cached_property
+    def border_mode(self) -> int:
+        """What OpenCV sees beyond the image; the fastest that no pixel shows."""
+        borders = self.mask[[0, -1]].any() or self.mask[:, [0, -1]].any()
+        return cv2.BORDER_REFLECT_101 if borders else cv2.BORDER_CONSTANT
 
 
 @dataclass(frozen=True)
@@ -150,15 +181,14 @@ class Scene:
         Returns:
             np.ndarray: uint8 RGB of shape (sH, sW, 3).
         """
-        background, *pieces = self.layers
+        background, *pieces = zip(self.layers, self._to_frame(time), strict=True)
+        layer, to_frame = background
+        size = self.hr_size[::-1]
         frame = _warp(
-            background.image,
-            self._to_frame(background, time),
-            (0, 0, *self.hr_size),
-            cv2.BORDER_REFLECT_101,
+            layer.image, _to_image(to_frame, 0, 0), size, cv2.BORDER_REFLECT_101
         )
-        for piece in pieces:
-            self._render_piece(piece, time, frame)
+        for piece, to_frame in pieces:
+            _render_piece(piece, to_frame, frame)
         return frame
 
     def sub_frames(self, time: float, exposure: float) -> Iterator[np.ndarray]:
@@ -188,12 +218,14 @@ class Scene:
         height, width = self.hr_size
         light = np.ones((height, width), np.float32)
         shares = []
-        for layer in reversed(self.layers):
+        matrices = self._to_frame(time)
+        for layer, to_frame in zip(self.layers[::-1], matrices[::-1], strict=True):
             share = light
             if layer.mask is not None:
-                to_frame = self._to_frame(layer, time)
-                region = (0, 0, height, width)
-                share = light * _warp(layer.mask, to_frame, region, cv2.BORDER_CONSTANT)
+                to_image = _to_image(to_frame, 0, 0)
+                share = light * _warp(
+                    layer.mask, to_image, (width, height), cv2.BORDER_CONSTANT
+                )
             light = light - share
             shares.append(
                 cv2.resize(share, self.size[::-1], None, 0, 0, cv2.INTER_AREA)
@@ -209,22 +241,42 @@ class Scene:
         Returns:
             np.ndarray: float32 of shape (H, W, 2), x then y, in LR pixels.
         """
-        moves = np.stack([self._pose(layer, time) for layer in self.layers])
-        moves = (moves - np.eye(3))[:, :2] / self.scale
+        return self._flow_of(self._visible_at_centre, self._poses(time))
+
+    def neighbour_flow(self, time: float) -> tuple[np.ndarray, np.ndarray]:
+        """Flow from the frame at ``time`` to the frames before and after it.
+
+        It is that of the layer visible at ``time``, see :meth:`flow`.
+
+        Returns:
+            tuple[np.ndarray]: To the previous and to the next frame, each float32 of
+            shape (H, W, 2), x then y, in LR pixels.
+        """
+        visible = self.visible_layers(time)
+        back = np.linalg.inv(np.stack(self._poses(time)))
+        previous, following = (
+            self._flow_of(visible, np.stack(self._poses(other)) @ back)
+            for other in (time - 1, time + 1)
+        )
+        return previous, following
+
+    @cached_property
+    def _visible_at_centre(self) -> np.ndarray:
+        return self.visible_layers(0)
+
+    def _flow_of(self, visible: np.ndarray, moves: Sequence[np.ndarray]) -> np.ndarray:
+        """Flow where each pixel moves with its layer."""
+        shifts = (np.stack(moves) - np.eye(3))[:, :2] / self.scale
         # The centre of an LR pixel is between HR pixels.
         rows, columns = (
             self.scale * np.arange(side) + (self.scale - 1) / 2 for side in self.size
         )
-        at_pixel = moves[self._visible_at_centre]
+        at_pixel = shifts[visible]
         return (
             at_pixel[..., 0] * columns[:, None]
             + at_pixel[..., 1] * rows[:, None, None]
             + at_pixel[..., 2]
         ).astype(np.float32)
-
-    @cached_property
-    def _visible_at_centre(self) -> np.ndarray:
-        return self.visible_layers(0)
 
     def _scaled(self, factor: float) -> 'Scene':
         layers = [
@@ -236,39 +288,59 @@ class Scene:
         scene.__dict__['_visible_at_centre'] = self._visible_at_centre
         return scene
 
-    def _pose(self, layer: Layer, time: float) -> np.ndarray:
-        """Matrix from the frame at time 0 to the frame at ``time``."""
-        return self.camera.pose(time) @ layer.trajectory.pose(time)
+    def _poses(self, time: float) -> list[np.ndarray]:
+        """For each layer the matrix from the frame at time 0 to that at ``time``."""
+        camera = self.camera.pose(time)
+        return [camera @ layer.trajectory.pose(time) for layer in self.layers]
 
-    def _to_frame(self, layer: Layer, time: float) -> np.ndarray:
-        return self._pose(layer, time) @ layer.placement
+    def _to_frame(self, time: float) -> list[np.ndarray]:
+        """For each layer the matrix from its image to the frame at ``time``."""
+        poses = zip(self._poses(time), self.layers, strict=True)
+        return [pose @ layer.placement for pose, layer in poses]
 
     def _longest_path(self, time: float, exposure: float) -> float:
         """Longest path of a layer's corner during an exposure, in HR pixels."""
         times = time + exposure * np.linspace(-0.5, 0.5, _PATH_POINTS)
+        matrices = zip(*map(self._to_frame, times), strict=True)
         return max(
             np.linalg.norm(np.diff(places, axis=0), axis=1).sum(0).max()
             for places in (
-                [(self._to_frame(layer, t) @ layer.corners())[:2] for t in times]
-                for layer in self.layers
+                [(to_frame @ layer.corners())[:2] for to_frame in of_layer]
+                for layer, of_layer in zip(self.layers, matrices, strict=True)
             )
         )
 
-    def _render_piece(self, piece: Layer, time: float, frame: np.ndarray) -> None:
-        """Blend a piece over the part of the frame that it covers."""
-        to_frame = self._to_frame(piece, time)
-        corners = (to_frame @ piece.corners())[:2]
-        left, top = np.floor(corners.min(1)).astype(int).clip(0)
-        right, bottom = np.ceil(corners.max(1)).astype(int) + 1
-        part = frame[top : max(bottom, 0), left : max(right, 0)]
-        if not part.size:
-            return
-        region = (top, left, *part.shape[:2])
-        colour = _warp(piece.image, to_frame, region, cv2.BORDER_REFLECT_101)
-        opacity = _warp(piece.mask, to_frame, region, cv2.BORDER_CONSTANT)
-        part[:] = cv2.blendLinear(
-            colour, np.ascontiguousarray(part), opacity, 1 - opacity
+
+def _render_piece(piece: Layer, to_frame: np.ndarray, frame: np.ndarray) -> None:
+    """Blend a piece over the part of the frame that it covers."""
+    left, top, right, bottom = _bounds(to_frame @ piece.corners())
+    shown = _bounds(to_frame @ piece.outline)
+    first_x, first_y = max(left, shown[0]), max(top, shown[1])
+    part = frame[first_y : min(bottom, shown[3]), first_x : min(right, shown[2])]
+    if not part.size:
+        return
+    # Warps begin at the first pixel of the image, since positions are rounded from
+    # there on, and end at the last one that is shown.
+    from_region = _to_image(to_frame, left, top)
+    skipped_y, skipped_x = first_y - top, first_x - left
+    size = skipped_x + part.shape[1], skipped_y + part.shape[0]
+    colour, opacity = (
+        np.ascontiguousarray(
+            _warp(image, from_region, size, border)[skipped_y:, skipped_x:]
         )
+        for image, border in (
+            (piece.image, piece.border_mode),
+            (piece.mask, cv2.BORDER_CONSTANT),
+        )
+    )
+    part[:] = cv2.blendLinear(colour, np.ascontiguousarray(part), opacity, 1 - opacity)
+
+
+def _bounds(positions: np.ndarray) -> tuple[int, int, int, int]:
+    """Pixels (left, top, right, bottom) around positions, without negative ones."""
+    x, y = positions[:2]
+    first, end = (x.min(), y.min()), (x.max(), y.max())
+    return *(max(floor(p), 0) for p in first), *(max(ceil(p) + 1, 0) for p in end)
 
 
 def similarity(
@@ -287,19 +359,19 @@ def similarity(
     return np.array([[c, -s, x], [s, c, y], [0, 0, 1]])
 
 
+def _to_image(to_frame: np.ndarray, left: int, top: int) -> np.ndarray:
+    """Matrix (2, 3) from a region of the frame, which begins there, to an image."""
+    return (np.linalg.inv(to_frame) @ similarity(0, 1, (0, 0), (left, top)))[:2]
+
+
 def _warp(
-    image: np.ndarray,
-    to_frame: np.ndarray,
-    region: tuple[int, int, int, int],
-    border: int,
+    image: np.ndarray, from_region: np.ndarray, size: tuple[int, int], border: int
 ) -> np.ndarray:
-    """Warp an image to a region (top, left, height, width) of the frame."""
-    top, left, height, width = region
-    from_region = np.linalg.inv(to_frame) @ similarity(0, 1, (0, 0), (left, top))
+    """Warp an image to a region of (width, height) pixels."""
     return cv2.warpAffine(
         image,
-        from_region[:2],
-        (width, height),
+        from_region,
+        size,
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         borderMode=border,
     )

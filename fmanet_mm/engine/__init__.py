@@ -12,8 +12,19 @@ from .checkpointing import (
 )
 from .fine_tuning import FineTuneHook, adopt_network
 from .guards import FiniteGuardHook
-from .hooks import LearningRateHook, SaveMetricsHook, StrictCheckpointHook
-from .launch import base_parser, build_runner, existing_file, load_config
+from .hooks import (
+    CudnnSearchHook,
+    LearningRateHook,
+    SaveMetricsHook,
+    StrictCheckpointHook,
+)
+from .launch import (
+    base_parser,
+    build_runner,
+    end_process,
+    existing_file,
+    load_config,
+)
 from .loop import PositionedDataset, PositionedSampler, ResumableTrainLoop
 from .optim_wrapper import Bf16OptimWrapper
 from .runner import SafeRunner
@@ -21,6 +32,7 @@ from .runner import SafeRunner
 __all__ = [
     'AtomicBackend',
     'Bf16OptimWrapper',
+    'CudnnSearchHook',
     'FineTuneHook',
     'FiniteGuardHook',
     'LearningRateHook',
@@ -34,6 +46,7 @@ __all__ = [
     'adopt_network',
     'base_parser',
     'build_runner',
+    'end_process',
     'existing_file',
     'find_resumable_checkpoint',
     'load_config',

@@ -35,6 +35,28 @@ class LearningRateHook(Hook):
                 runner.message_hub.update_scalar(f'train/{name}.lr', max(of_net))
 
 
+@HOOKS.register_module()
+class CudnnSearchHook(Hook):
+    """Let cuDNN search for the fastest convolutions in training only.
+
+    With ``env_cfg.cudnn_benchmark`` it runs every algorithm once for each new size of
+    an image, in a workspace that fits the most demanding one, up to all memory that is
+    free. That pays for patches of one size, but complete frames took 18 GiB.
+    """
+
+    def before_val(self, runner: Runner) -> None:
+        """Stop searching."""
+        self._searched = torch.backends.cudnn.benchmark
+        torch.backends.cudnn.benchmark = False
+
+    def after_val(self, runner: Runner) -> None:
+        """Search as before."""
+        torch.backends.cudnn.benchmark = self._searched
+
+    before_test = before_val
+    after_test = after_val
+
+
 class StrictCheckpointHook(Hook):
     """Refuse a checkpoint whose weights are not exactly those of the model.
 

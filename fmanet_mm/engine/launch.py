@@ -1,6 +1,9 @@
 """Command line and runner of ``tools/train.py`` and ``tools/test.py``."""
 
 import argparse
+import atexit
+import os
+import sys
 from pathlib import Path
 
 import torch
@@ -90,6 +93,21 @@ def build_runner(
         runner.register_hook(hook)
     print_log(f'Logs and checkpoints go to {runner.work_dir}', logger='current')
     return runner
+
+
+def end_process() -> None:
+    """End a process of a distributed run that succeeded; without one, return.
+
+    Threads of gloo may release tensors late. While the interpreter is finalized, that
+    aborts the process (PyTorch's pull request 179291); so it is not finalized.
+    """
+    if not torch.distributed.is_initialized():
+        return
+    torch.distributed.destroy_process_group()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def _distribute_over_cpus(cfg: Config) -> None:

@@ -5,11 +5,13 @@ from pathlib import Path
 
 from mmagic.registry import RUNNERS
 from mmengine.dist import all_gather_object
+from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner, load_state_dict
 from torch.utils.data import DataLoader
 
 from ..utils.wrappers import unwrap_model
 from .checkpointing import RESUMABLE, read_checkpoint
+from .optim_wrapper import keep_step_settings, with_fused_step
 
 WORKER_TIMEOUT = 600
 """Default number of seconds that loader workers may take for a batch."""
@@ -59,6 +61,17 @@ class SafeRunner(Runner):
             dataloader = _fit_to_workers(dataloader)
         return Runner.build_dataloader(dataloader, seed, diff_rank_seed)
 
+    def build_optim_wrapper(self, optim_wrapper):
+        """Build an optimizer wrapper; see :func:`with_fused_step`.
+
+        Args:
+            optim_wrapper (OptimWrapper | dict): A wrapper, or the config of one.
+        """
+        if isinstance(optim_wrapper, dict):
+            device = next(self.model.parameters()).device
+            optim_wrapper = with_fused_step(optim_wrapper, device)
+        return super().build_optim_wrapper(optim_wrapper)
+
     def load_checkpoint(
         self,
         filename: str,
@@ -85,6 +98,10 @@ class SafeRunner(Runner):
         checkpoint = read_checkpoint(filename, map_location, self.trust_checkpoint)
         if self._resume:
             self._prepare_resuming(checkpoint, filename)
+            if isinstance(self.optim_wrapper, OptimWrapper):
+                keep_step_settings(
+                    checkpoint['optimizer'], self.optim_wrapper.optimizer
+                )
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
         weights = checkpoint['state_dict']
         for pattern, replacement in revise_keys:

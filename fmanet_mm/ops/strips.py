@@ -38,6 +38,29 @@ class Strip(NamedTuple):
         first = scale * (self.top - self.begin)
         return x[..., first : first + scale * (self.bottom - self.top), :]
 
+    def write(
+        self, x: Tensor, frame: Tensor | None, height: int, scale: int = 1
+    ) -> Tensor:
+        """Write the strip of what was made from :meth:`read` into a frame.
+
+        Args:
+            x (Tensor): ``scale`` times as large as what was read.
+            frame (Tensor, optional): Where to; None: a new one, channels last in
+                memory, or ``x`` itself if the strip is the frame.
+            height (int): Rows of the frame, H.
+            scale (int): Ratio of output to input height.
+
+        Returns:
+            Tensor: The frame, (..., C, scale*H, W).
+        """
+        if self.bottom - self.top == height:
+            return x
+        part = self.crop(x, scale)
+        if frame is None:
+            frame = _empty_frame(part, scale * height)
+        frame[..., scale * self.top : scale * self.bottom, :] = part
+        return frame
+
 
 @dataclass(frozen=True)
 class Strips:
@@ -129,15 +152,10 @@ class Strips:
             Tensor: Channels last in memory, if there is more than one strip.
         """
         height = inputs[0].size(-2)
-        parts = self.split(height, halo, max_rows)
-        if parts[0].bottom == height:
-            return function(*inputs)
         out = None
-        for strip in parts:
-            part = strip.crop(function(*map(strip.read, inputs)), scale)
-            if out is None:
-                out = _empty_frame(part, scale * height)
-            out[..., scale * strip.top : scale * strip.bottom, :] = part
+        for strip in self.split(height, halo, max_rows):
+            part = function(*map(strip.read, inputs))
+            out = strip.write(part, out, height, scale)
         return out
 
 

@@ -14,7 +14,7 @@ from torch import nn
 from ..compat import explained_imports, prepare_openmmlab
 from ..utils.checkpoint import load_checkpoint_file, select_weights
 from ..utils.paths import find_config
-from .adapters import RESTORERS
+from .adapters import RESTORERS, default_restorer
 from .description import KEY, Description, register_networks, without_training
 from .graphs import GRAPH_SUFFIXES, load_graph
 from .protocol import ClipRestorer
@@ -24,8 +24,6 @@ AUTOCAST_DTYPES = dict(fp32=None, bf16=torch.bfloat16, fp16=torch.float16)
 
 GENERATOR = 'generator'
 """The network within MMagic's models, in configs and in the names of weights."""
-
-STREAMING = dict(type='StreamingRestorer')
 
 
 def load_restorer(
@@ -82,14 +80,14 @@ def build_restorer(network: nn.Module, **settings: Any) -> ClipRestorer:
 
     Args:
         network (nn.Module): With ``cfg``, see :func:`build_network`; without, it must
-            be a :class:`WindowNetwork`.
+            be a :class:`WindowNetwork` or a :class:`LevelNetwork`.
         **settings: ``memory_budget`` and ``autocast_dtype``.
 
     Raises:
         ValueError: If the network restores no video.
     """
     config = getattr(network, 'cfg', None) or {}
-    restorer = config.get('restorer', STREAMING)
+    restorer = config.get('restorer', default_restorer(network))
     try:
         return RESTORERS.build(dict(network=network, **restorer, **settings))
     except (KeyError, TypeError) as error:

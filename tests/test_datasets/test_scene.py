@@ -126,6 +126,56 @@ def test_pieces_may_reach_out_of_the_frame(place):
     np.testing.assert_array_equal(frame, expected)
 
 
+def blend_over_frame(frame, piece, to_frame):
+    """Blend all of a piece's image and mask, not only what is shown of them."""
+    left, top = np.floor((to_frame @ piece.corners())[:2].min(1)).astype(int).clip(0)
+    shift = np.array([[1, 0, left], [0, 1, top], [0, 0, 1]])
+    size = frame.shape[1] - left, frame.shape[0] - top
+    if min(size) <= 0:
+        return
+    from_region = (np.linalg.inv(to_frame) @ shift)[:2]
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    colour, opacity = (
+        cv2.warpAffine(image, from_region, size, flags=flags, borderMode=border)
+        for image, border in (
+            (piece.image, cv2.BORDER_REFLECT_101),
+            (piece.mask, cv2.BORDER_CONSTANT),
+        )
+    )
+    behind = frame[top:, left:].copy()
+    frame[top:, left:] = cv2.blendLinear(colour, behind, opacity, 1 - opacity)
+
+
+@pytest.mark.parametrize('seed', range(6))
+def test_only_what_shows_no_pixel_of_a_piece_is_left_out(seed):
+    moving = draw(seed, scale=2, size=(40, 50), num_pieces=4)
+    time = 1.3 * seed - 3
+    expected = scene_of(moving, moving.layers[:1]).render(time)
+    for piece in moving.layers[1:]:
+        to_frame = moving.camera.pose(time) @ piece.trajectory.pose(time)
+        blend_over_frame(expected, piece, to_frame @ piece.placement)
+    np.testing.assert_array_equal(moving.render(time), expected)
+
+
+def test_masks_that_reach_the_border_mirror_the_image_beyond():
+    image, place = noise(12, 12, seed=3), similarity(0.3, 1.1, (0, 0), (20.4, 9.7))
+    mask = np.linspace(0.2, 1, 144, dtype=np.float32).reshape(12, 12)
+    piece = Layer(image, mask, place, trajectory())
+    expected = noise(60, 80)
+    blend_over_frame(expected, piece, place)
+    inside = np.ceil((place @ piece.corners())[:2].max(1)).astype(int) + 1
+    expected[inside[1] :] = noise(60, 80)[inside[1] :]
+    expected[:, inside[0] :] = noise(60, 80)[:, inside[0] :]
+    np.testing.assert_array_equal(scene(background(), piece).render(0), expected)
+
+
+def test_masks_may_show_nothing():
+    piece = square((20, 10))
+    piece.mask[:] = 0
+    frame = scene(background(), piece).render(0)
+    np.testing.assert_array_equal(frame, noise(60, 80))
+
+
 def test_sub_frames_fill_the_exposure_about_the_middle(monkeypatch):
     monkeypatch.setattr(Scene, 'render', lambda self, time: time)
     # 24 HR pixels a frame, of which 12 in the exposure; steps of at most 1.5.
@@ -144,6 +194,10 @@ def draw(seed, speed=4.0, size=(64, 80), scale=1, sigma=6.0, num_pieces=3):
     photo = noise(200, 200, sigma, seed)
     rng = np.random.default_rng(seed)
     return sample_scene(rng, lambda _: photo, size, scale, num_pieces, speed)
+
+
+def scene_of(moving, layers):
+    return Scene(layers, moving.camera, moving.size, moving.scale)
 
 
 @pytest.mark.parametrize('speed', [0.0, 0.5, 6.0])

@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from fmanet_mm.engine import StrictCheckpointHook
+from fmanet_mm.engine import CudnnSearchHook, StrictCheckpointHook
 
 
 def compare(checkpoint):
@@ -33,3 +33,15 @@ def test_long_lists_are_cut():
     weights = {f'extra{i}': torch.zeros(1) for i in range(5)}
     with pytest.raises(ValueError, match=r'5 not known .*\(extra0, extra1, extra2, ..'):
         compare(torch.nn.Linear(2, 3).state_dict() | weights)
+
+
+@pytest.mark.parametrize('searches', [True, False])
+@pytest.mark.parametrize('split', ['val', 'test'])
+def test_cudnn_searches_in_training_only(monkeypatch, searches, split):
+    monkeypatch.setattr(torch.backends.cudnn, 'benchmark', searches)
+    hook = CudnnSearchHook()
+    for _ in range(2):
+        getattr(hook, f'before_{split}')(None)
+        assert not torch.backends.cudnn.benchmark
+        getattr(hook, f'after_{split}')(None)
+        assert torch.backends.cudnn.benchmark == searches

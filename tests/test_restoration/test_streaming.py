@@ -5,6 +5,7 @@ import pytest
 import torch
 from helpers import tiny_network
 
+from fmanet_mm.models.fmanet.window import WindowRestoration
 from fmanet_mm.ops import WHOLE_FRAMES, Strips
 from fmanet_mm.restoration import StreamingRestorer
 
@@ -202,15 +203,15 @@ def test_continues_on_lower_strips_when_memory_runs_out(
     model = tiny_network()
     frames = make_frames(4, height=40)
     expected = list(StreamingRestorer(model).restore(frames))
-    refine, rows = model.refine, []
+    refine, rows = WindowRestoration.refine, []
 
-    def fail_on_high_strips(window, strips):
+    def fail_on_high_strips(self, window, strips):
         rows.append(strips.rows)
         if len(rows) in (2, 3):
             raise torch.OutOfMemoryError('CUDA out of memory')
-        return refine(window, strips)
+        return refine(self, window, strips)
 
-    monkeypatch.setattr(model, 'refine', fail_on_high_strips)
+    monkeypatch.setattr(WindowRestoration, 'refine', fail_on_high_strips)
     given = list(StreamingRestorer(model).restore(frames))
     assert rows == [None, None, 20, 10, 10, 10]
     torch.testing.assert_close(given, expected, rtol=0, atol=1e-4)
@@ -223,7 +224,7 @@ def test_other_errors_are_not_retried(whole_frames, monkeypatch):
     def fail(*args):
         raise RuntimeError('a bug')
 
-    monkeypatch.setattr(model, 'encode', fail)
+    monkeypatch.setattr(WindowRestoration, 'encode', fail)
     with pytest.raises(RuntimeError, match='a bug'):
         list(StreamingRestorer(model).restore(make_frames(3)))
 
@@ -234,6 +235,6 @@ def test_gives_up_when_the_lowest_strips_do_not_fit(whole_frames, monkeypatch):
     def fail(*args):
         raise torch.OutOfMemoryError('CUDA out of memory')
 
-    monkeypatch.setattr(model, 'encode', fail)
+    monkeypatch.setattr(WindowRestoration, 'encode', fail)
     with pytest.raises(torch.OutOfMemoryError):
         list(StreamingRestorer(model).restore(make_frames(3)))

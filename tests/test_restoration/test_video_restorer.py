@@ -19,7 +19,7 @@ from helpers import (
 )
 from mmengine.config import Config
 
-from fmanet_mm.models import FMANet
+from fmanet_mm.models.fmanet.window import WindowRestoration
 from fmanet_mm.restoration import (
     EndedEarlyError,
     Limits,
@@ -361,13 +361,13 @@ def test_resuming_gives_the_same_images(tmp_path, restorer, monkeypatch, number)
     assert not (tmp_path / 'out').exists()
 
     calls = Counter()
-    refine = FMANet.refine
+    refine = WindowRestoration.refine
 
     def counting(self, window, strips):
         calls['refine'] += not window[0].image.is_meta  # those only plan the memory
         return refine(self, window, strips)
 
-    monkeypatch.setattr(FMANet, 'refine', counting)
+    monkeypatch.setattr(WindowRestoration, 'refine', counting)
     reported = []
     restorer.restore_video(
         clip,

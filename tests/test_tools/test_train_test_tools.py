@@ -1,4 +1,3 @@
-import importlib.util
 import json
 import os
 import shutil
@@ -11,23 +10,13 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.runner import load_checkpoint
+from run_tool import TOOLS, load_tool, run_tool
 from toy_project import ToyModel
 
 HERE = Path(__file__).resolve().parent
-TOOLS = HERE.parents[1] / 'tools'
 CONFIG = HERE / 'toy_config.py'
 # Two steps of size 0.1 along 2 (w - 1), from w = 0.
 AFTER_1, AFTER_2, AFTER_3 = 0.2, 0.36, 0.488
-
-
-def run_tool(name, *arguments):
-    """Run tools/<name>.py in this process, which has MMagic imported already."""
-    spec = importlib.util.spec_from_file_location(f'tool_{name}', TOOLS / f'{name}.py')
-    tool = importlib.util.module_from_spec(spec)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, 'argv', [f'{name}.py', *map(str, arguments)])
-        spec.loader.exec_module(tool)
-        tool.main()
 
 
 def weight(checkpoint):
@@ -110,8 +99,8 @@ def test_resume_refuses_another_network(trained, tmp_path):
 def test_amp_computes_in_half_the_bits(tmp_path):
     config = child_config(tmp_path, 'optim_wrapper = dict(clip_grad=dict(max_norm=1))')
     run_tool('train', config, '--work-dir', tmp_path, '--amp')
-    half = torch.float16 if torch.cuda.is_available() else torch.bfloat16
-    assert ToyModel.computed_in == half
+    scaled = torch.cuda.is_available() and not torch.cuda.is_bf16_supported(False)
+    assert ToyModel.computed_in == (torch.float16 if scaled else torch.bfloat16)
     # The gradients -2 and -1.8 are clipped to 1.
     assert weight(tmp_path / 'iter_2.pth') == pytest.approx(0.2, rel=1e-2)
 
@@ -122,6 +111,51 @@ def test_amp_accepts_a_config_with_amp_for_gpus(tmp_path):
     )
     run_tool('train', config, '--work-dir', tmp_path, '--amp')
     assert weight(tmp_path / 'iter_2.pth') == pytest.approx(AFTER_2, rel=1e-2)
+
+
+@pytest.mark.parametrize(
+    ('gpu', 'has_bf16', 'configured', 'wrapper'),
+    [
+        (True, True, 'OptimWrapper', dict(type='Bf16OptimWrapper')),
+        (True, False, 'OptimWrapper', dict(type='AmpOptimWrapper', loss_scale=8.0)),
+        (True, True, 'AmpOptimWrapper', dict(type='AmpOptimWrapper', loss_scale=8.0)),
+        (False, False, 'AmpOptimWrapper', dict(type='Bf16OptimWrapper')),
+    ],
+)
+def test_amp_takes_bfloat16_where_there_is_hardware_for_it(
+    monkeypatch, gpu, has_bf16, configured, wrapper
+):
+    def is_supported(including_emulation=True):
+        return has_bf16 or including_emulation
+
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: gpu)
+    monkeypatch.setattr(torch.cuda, 'is_bf16_supported', is_supported)
+    cfg = Config(dict(optim_wrapper=dict(type=configured, loss_scale=8.0)))
+    load_tool('train').enable_amp(cfg)
+    assert cfg.optim_wrapper.to_dict() == wrapper
+
+
+@pytest.mark.parametrize('fused', [False, True])
+def test_a_resumed_optimizer_steps_as_configured_now(tmp_path, fused):
+    config = child_config(
+        tmp_path, "optim_wrapper = dict(optimizer=dict(type='Adam', lr=0.1))"
+    )
+
+    def train(folder, iterations, fused, *resume):
+        run_tool(
+            'train', config, '--work-dir', tmp_path / folder, *resume,
+            '--cfg-options', f'train_cfg.max_iters={iterations}',
+            f'optim_wrapper.optimizer.fused={fused}',
+        )  # fmt: skip
+        return tmp_path / folder / f'iter_{iterations}.pth'
+
+    before = train('run', 2, not fused)
+    after = train('resumed', 4, fused, '--resume', before)
+    assert weight(after) == pytest.approx(weight(train('in_one_go', 4, fused)))
+    for path, expected in ((before, not fused), (after, fused)):
+        state = torch.load(path, weights_only=False)['optimizer']
+        assert [group['fused'] for group in state['param_groups']] == [expected]
+        assert state['state'][0]['step'] == int(path.stem[-1])
 
 
 def test_without_amp_nothing_changes(trained):

@@ -25,6 +25,7 @@ class MultiFlowWarp(BaseModule):
 
     def __init__(self, channels: int, num_flows: int) -> None:
         super().__init__()
+        self.channels = channels
         self.num_flows = num_flows
 
     def prepare(self, feature: Tensor) -> Tensor:
@@ -70,6 +71,7 @@ class DeformableAlignment(BaseModule):
                 f'kernel, got num_flows={num_flows} and kernel_size={kernel_size}; '
                 f'set num_flows to {kernel_size**2}'
             )
+        self.channels = channels
         self.conv = nn.Conv2d(
             channels, channels, kernel_size, padding=kernel_size // 2, bias=False
         )

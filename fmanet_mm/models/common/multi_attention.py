@@ -96,16 +96,13 @@ class GuidedChannelAttention(BaseModule):
             for strip in strips.split(feature.size(-2), halo=1)
         ]
         products, queries, keys = (sum(parts) for parts in zip(*sums, strict=True))
-        project = self.project_out.weight.flatten(1)
-        with raised_precision(products, project) as (products, project):
-            lengths = [
-                squares.clamp_min(_EPS**2).sqrt().unflatten(1, (self.num_heads, -1))
-                for squares in (queries, keys)
-            ]
-            logits = products / (lengths[0].unsqueeze(3) * lengths[1].unsqueeze(2))
-            attention = (logits * self.temperature).softmax(dim=-1)
-            project = project.unflatten(1, (self.num_heads, -1))
-            return torch.einsum('ohi,nhij->nohj', project, attention).flatten(2)
+        return channel_mixing(
+            products,
+            queries.unflatten(1, (self.num_heads, -1)),
+            keys.unflatten(1, (self.num_heads, -1)),
+            self.temperature,
+            self.project_out.weight.flatten(1),
+        )
 
     def mix(self, feature: Tensor, mixing: Tensor) -> Tensor:
         """Mix the values of ``feature`` (N, C, H, W) by :meth:`mixing`."""
@@ -265,6 +262,33 @@ class MultiAttentionBlock(BaseModule):
         for guide, layer in self.halves.items():
             feature = layer(feature, guides[guide], strips)
         return feature
+
+
+def channel_mixing(
+    products: Tensor,
+    queries: Tensor,
+    keys: Tensor,
+    temperature: Tensor,
+    project_out: Tensor,
+) -> Tensor:
+    """Attention and output projection as one matrix over the channels.
+
+    Args:
+        products (Tensor): q k^T of every head, (N, heads, C/heads, C/heads).
+        queries (Tensor): Squared lengths of the query's channels, (N, heads, C/heads).
+        keys (Tensor): Of the key's, likewise.
+        temperature (Tensor): Factor of every head's logits, (heads, 1, 1).
+        project_out (Tensor): Weight of the output projection, (C, C).
+
+    Returns:
+        Tensor: (N, C, C), output channel by value channel, at least float32.
+    """
+    with raised_precision(products, project_out) as (products, project):
+        lengths = [squares.clamp_min(_EPS**2).sqrt() for squares in (queries, keys)]
+        logits = products / (lengths[0].unsqueeze(3) * lengths[1].unsqueeze(2))
+        attention = (logits * temperature).softmax(dim=-1)
+        project = project.unflatten(1, (temperature.size(0), -1))
+        return torch.einsum('ohi,nhij->nohj', project, attention).flatten(2)
 
 
 def _depthwise(channels: int) -> nn.Conv2d:

@@ -1,38 +1,27 @@
 """FMANet, the models of both training stages."""
 
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable
+from contextlib import suppress
 
 import torch
 from mmengine.registry import MODELS
 from torch import Tensor
 
-from ...ops import WHOLE_FRAMES, Strips
+from ...ops import Strips
 from ...utils.motion import LearnedDegradation, most_moving_pixel
 from ..common.base_model import Targets, VSRDBModel
+from ..common.inference import Widths
 from ..common.layers import build_part, per_frame
+from .inference import FMANetInferenceForm
 from .net_d import Degradation
 from .net_r import Restoration
-from .refinement_net import RefinementNet, split_windows, stack_window
+from .refinement_net import RefinementNet
+from .window import WindowRestoration
 
 _ESTIMATION_STRIPS = Strips(64)
 """Low enough for NetD alone to take less memory than restoring."""
 
 _KERNEL_SIZES = ('degradation_kernel_size', 'restoration_kernel_size')
-
-
-class EncodedFrame(NamedTuple):
-    """A frame and its features, which no other frame has influenced.
-
-    Attributes:
-        image (Tensor): Blurry LR frame, (1, 3, H, W).
-        features_d (list[Tensor]): NetD's features of all levels, each (1, C, H, W).
-        features_r (list[Tensor]): NetR's, likewise.
-    """
-
-    image: Tensor
-    features_d: list[Tensor]
-    features_r: list[Tensor]
 
 
 @MODELS.register_module()
@@ -223,7 +212,7 @@ class FMANetStage1(VSRDBModel):
 
 
 @MODELS.register_module()
-class FMANet(FMANetStage1):
+class FMANet(WindowRestoration, FMANetStage1):
     """FMA-Net, stage 2: NetD and NetR restore video (arXiv 2401.03707).
 
     NetR restores the sharp HR centre frame of a window; both nets are trained. For a
@@ -261,39 +250,21 @@ class FMANet(FMANetStage1):
         )
         _check_nets_fit(self.net_d, self.net_r)
 
-    def encode(self, frame: Tensor, strips: Strips = WHOLE_FRAMES) -> EncodedFrame:
-        """Compute what does not depend on a frame's neighbours.
+    def inference_form(self, multiple: int = 1) -> FMANetInferenceForm:
+        """Prepare the weights for restoring.
 
         Args:
-            frame (Tensor): Blurry LR frame, (1, 3, H, W), RGB in [0, 1].
-            strips (Strips): How frames are cut.
+            multiple (int): Channels that are carried are a multiple of it, if all parts
+                of the network can do so.
 
         Returns:
-            EncodedFrame: For :meth:`refine`, in every window that has the frame.
+            FMANetInferenceForm: A copy, equal but for rounding.
         """
-        features_d = list(self.net_d.encode(frame, strips))
-        features_r = list(self.net_r.encode(frame, features_d[-1], strips))
-        return EncodedFrame(frame, features_d, features_r)
-
-    def refine(
-        self, window: Sequence[EncodedFrame], strips: Strips = WHOLE_FRAMES
-    ) -> Tensor:
-        """Restore the centre frame of a window.
-
-        Args:
-            window (Sequence[EncodedFrame]): T frames.
-            strips (Strips): How frames are cut.
-
-        Returns:
-            Tensor: Sharp HR frame, (1, 3, sH, sW), about [0, 1].
-        """
-        images, features_d, features_r = zip(*window, strict=True)
-        return self._restore(
-            torch.stack(images, dim=1),
-            stack_window(features_d),
-            stack_window(features_r),
-            strips,
-        )
+        nets = self.net_d, self.net_r
+        if Widths(multiple)(self.net_d.channels) % self.num_frames == 0:
+            with suppress(NotImplementedError):
+                return FMANetInferenceForm(*nets, multiple)
+        return FMANetInferenceForm(*nets)
 
     def forward_tensor(self, inputs: Tensor) -> Tensor:
         """Restore the centre frame of a window.
@@ -309,24 +280,7 @@ class FMANet(FMANetStage1):
         """
         self.check_window(inputs)
         strips = Strips.fastest(*inputs.shape[-2:], inputs.device)
-        frames = inputs.flatten(0, 1)
-        last = None
-
-        # Level by level, so that only one level of a window exists at a time.
-        def features_d() -> Iterable[Tensor]:
-            nonlocal last
-            for last in self.net_d.encode(frames, strips):  # noqa: UP028
-                yield last
-
-        def features_r() -> Iterable[Tensor]:
-            yield from self.net_r.encode(frames, last, strips)
-
-        return self._restore(
-            inputs,
-            split_windows(features_d(), self.num_frames),
-            split_windows(features_r(), self.num_frames),
-            strips,
-        )
+        return self.restore_window(inputs, strips)
 
     def forward_train(self, inputs: Tensor, data_samples) -> dict[str, Tensor]:
         """Compute the losses; see :meth:`FMANetStage1.forward_train`."""
@@ -374,23 +328,6 @@ class FMANet(FMANetStage1):
                 'from it, pass --stage1 to tools/train.py'
             )
         return VSRDBModel.describe_weights(self, names)
-
-    def _restore(
-        self,
-        frames: Tensor,
-        features_d: Iterable[Tensor],
-        features_r: Iterable[Tensor],
-        strips: Strips,
-    ) -> Tensor:
-        """NetD, then NetR, on the features of a window's levels, (N, T, C, H, W)."""
-        degradation = self.net_d.refine(features_d, strips)
-        kernels = self.net_r.embed_kernel_feature(
-            degradation.kernel_feature, self.net_d.kernel_head, strips
-        )
-        flow_masks = degradation.flow_masks
-        del degradation  # frees NetD's last features
-        restoration = self.net_r.refine(frames, features_r, flow_masks, kernels, strips)
-        return restoration.output
 
 
 def _centre(frames: Tensor) -> Tensor:

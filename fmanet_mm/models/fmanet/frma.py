@@ -38,8 +38,22 @@ class FlowMaskUpdate(BaseModule):
         self.conv_in = conv3x3(channels + frame_channels, out_channels)
         self.conv_out = conv3x3(out_channels, out_channels)
 
-    def forward(self, centre: Tensor, frames: Tensor) -> Tensor:
-        """Map centre (N, C, H, W), frames (N, T, C', H, W) to (N, T, 3n, H, W)."""
+    def forward(
+        self, centre: Tensor, feature: Tensor, flow_masks: Tensor | None = None
+    ) -> Tensor:
+        """Predict the correction.
+
+        Args:
+            centre (Tensor): The centre frame's initial feature, (N, C, H, W).
+            feature (Tensor): Features of the frames, (N, T, C, H, W).
+            flow_masks (Tensor, optional): (N, T, 3n, H, W).
+
+        Returns:
+            Tensor: (N, T, 3n, H, W).
+        """
+        frames = feature
+        if flow_masks is not None:
+            frames = channels_last(torch.cat((flow_masks, feature), dim=2))
         for_centre, for_frames = self.conv_in.weight.tensor_split((self.channels,), 1)
         from_centre = F.conv2d(centre, for_centre, padding=1)
         from_frames = F.conv2d(frames.flatten(0, 1), for_frames, padding=1)
@@ -154,8 +168,8 @@ class FRMABlock(LeanModule):
         """Correct the flow-mask pairs by how well they align the frames."""
 
         def correct(flow_masks: Tensor, centre: Tensor, rows: Tensor) -> Tensor:
-            aligned = torch.cat((flow_masks, frames.align(flow_masks, rows)), dim=2)
-            return flow_masks + self.flow_update(centre, channels_last(aligned))
+            aligned = frames.align(flow_masks, rows)
+            return flow_masks + self.flow_update(centre, aligned, flow_masks)
 
         if flow_masks is None:
             return self.run_local(

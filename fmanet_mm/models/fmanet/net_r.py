@@ -99,7 +99,7 @@ class KernelEmbedding(BaseModule):
         return self.conv_out(activate(self.conv_in(kernels)))
 
 
-class ComposedKernelEmbedding:
+class ComposedKernelEmbedding(BaseModule):
     """A :class:`KernelEmbedding` after NetD's kernel head, without large kernels.
 
     The last convolution of the head and the first one of the embedding are one of 5x5
@@ -118,16 +118,18 @@ class ComposedKernelEmbedding:
     halo = 4
 
     def __init__(self, kernel_head: Sequential, embedding: KernelEmbedding) -> None:
+        super().__init__()
         self.kernel_head = kernel_head
         self.embedding = embedding
         conv_last, conv_in = kernel_head[-1], embedding.conv_in
         apart = conv_last.weight.numel() + conv_in.weight.numel()
         composed = embedding.channels * conv_last.in_channels * 3 * 5 * 5
-        self.weight = None
+        weight = None
         if composed < apart:
-            self.weight = compose_convs(conv_last.weight, conv_in.weight)
+            weight = compose_convs(conv_last.weight, conv_in.weight)
+        self.register_buffer('weight', weight)
 
-    def __call__(self, feature: Tensor) -> Tensor:
+    def forward(self, feature: Tensor) -> Tensor:
         """Map the head's input (N, T, C', H, W) to (N, T, C, H, W)."""
         if self.weight is None:
             return self.embedding(per_frame(self.kernel_head, feature))

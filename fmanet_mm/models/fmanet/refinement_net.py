@@ -129,6 +129,7 @@ class RefinementNet(LeanModule):
 
     def _encode_levels(self, inputs: Tensor, strips: Strips) -> Iterator[Tensor]:
         """Yield the features of (N, C_in, H, W), initial one first, (N, C, H, W)."""
+        inputs = inputs.to(self.extractor.conv_first.weight.dtype)
         feature = self.extractor(channels_last(inputs), strips)
         yield feature
         for block in self.blocks:

@@ -14,7 +14,6 @@ from fmanet_mm.models import (
     DeformableAlignment,
     DynamicDownsampling,
     FlowGuidedDynamicDownsampling,
-    FMANet,
     GuidedAttention,
     GuidedModulation,
     MultiFlowWarp,
@@ -22,6 +21,7 @@ from fmanet_mm.models import (
     NetR,
     SelfAttention,
 )
+from fmanet_mm.models.fmanet.window import WindowRestoration
 from fmanet_mm.ops import Strips, frame_rows, split_groups, warp_groups
 from fmanet_mm.restoration import StreamingRestorer
 
@@ -73,14 +73,14 @@ def test_streams_on_strips_equal_windows(monkeypatch, name):
     windows = padded.unfold(0, model.num_frames, 1).movedim(-1, 1)
     expected = model(windows, mode='tensor')
     rows = set()
-    refine = FMANet.refine
+    refine = WindowRestoration.refine
 
     def observe(self, window, strips):
         if window[0].image.device.type != 'meta':  # on which memory is measured
             rows.add(strips.rows)
         return refine(self, window, strips)
 
-    monkeypatch.setattr(FMANet, 'refine', observe)
+    monkeypatch.setattr(WindowRestoration, 'refine', observe)
     restorer = StreamingRestorer(model, memory_budget=1e-6)
     given = torch.stack(list(restorer.restore(frames)))
     assert rows == {8}

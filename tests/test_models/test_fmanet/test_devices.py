@@ -5,6 +5,7 @@ want a true one, so gradients are left out.
 """
 
 from contextlib import contextmanager
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -21,7 +22,11 @@ GPU = torch.device('cuda', 0)
 def fake_gpu():
     # cuDNN's warp cannot be followed without computing it.
     cudnn = torch.backends.cudnn.flags(enabled=False)
-    with cudnn, FakeTensorMode(), GPU:
+    # A copied fake tensor would be of a mode of its own.
+    same_mode = patch.object(
+        FakeTensorMode, '__deepcopy__', lambda self, memo: self, create=True
+    )
+    with cudnn, same_mode, FakeTensorMode(), GPU:
         yield
 
 

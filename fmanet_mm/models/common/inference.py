@@ -1,0 +1,467 @@
+"""Inference forms of the parts: the same functions with weights prepared once.
+
+What is trained stays close to the paper. From it an inference form is made, in which
+weights are cut, scaled and joined once instead of in every call, and features may carry
+zero channels up to a multiple that is fast to compute with.
+"""
+
+from collections.abc import Iterable
+from functools import singledispatch
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ...ops import WHOLE_FRAMES, Strips
+from ...ops.channel_products import channel_products
+from ...ops.fused import find_kernels, gelu_gate, normalise
+from ...ops.precision import is_half
+from .alignment import DeformableAlignment, MultiFlowWarp
+from .layers import NEGATIVE_SLOPE, FrameFusion, LeanModule
+from .multi_attention import (
+    ChannelLayerNorm,
+    GatedFeedForward,
+    GuidedAttention,
+    SelfAttention,
+    channel_mixing,
+)
+from .rdb import ResidualDenseBlock
+
+
+class Widths:
+    """How wide features are carried.
+
+    Args:
+        multiple (int): Channels are carried in multiples of it; the last ones are zero.
+    """
+
+    def __init__(self, multiple: int) -> None:
+        self.multiple = multiple
+
+    def __call__(self, channels: int) -> int:
+        """The width at which a number of channels is carried."""
+        return -(-channels // self.multiple) * self.multiple
+
+
+@singledispatch
+def inference_form(module: nn.Module, widths: Widths) -> nn.Module:
+    """The inference form of a part.
+
+    Args:
+        module (nn.Module): In evaluation mode.
+        widths (Widths): How wide its inputs and outputs are carried.
+
+    Returns:
+        nn.Module: Called as the part is.
+
+    Raises:
+        NotImplementedError: If the part has none for these widths.
+    """
+    if widths.multiple == 1:
+        return module
+    raise NotImplementedError(
+        f'{type(module).__name__} has no form with padded channels'
+    )
+
+
+def spread(
+    weight: Tensor, dim: int, width: int, positions: Iterable[int] | None = None
+) -> Tensor:
+    """Distribute the slices of a weight over more, which are zero.
+
+    Args:
+        weight (Tensor): Any.
+        dim (int): Dimension to widen.
+        width (int): Its new size.
+        positions (Iterable[int], optional): Of the old slices among the new ones; by
+            default they come first.
+    """
+    size = weight.size(dim)
+    index = torch.tensor(list(range(size) if positions is None else positions))
+    shape = list(weight.shape)
+    shape[dim] = width
+    wide = weight.new_zeros(shape)
+    return wide.index_copy_(dim, index.to(weight.device), weight.detach())
+
+
+def widened(
+    conv: nn.Module,
+    in_width: int,
+    out_width: int,
+    in_positions: Iterable[int] | None = None,
+) -> nn.Module:
+    """Give a convolution inputs and outputs that carry more channels.
+
+    Args:
+        conv (nn.Module): A convolution of 2 or 3 dimensions; changed and returned.
+        in_width (int): Channels of its input.
+        out_width (int): Channels of its output; the last ones are zero.
+        in_positions (Iterable[int], optional): See :func:`spread`.
+    """
+    weight = spread(conv.weight, 1, in_width, in_positions)
+    conv.weight = nn.Parameter(spread(weight, 0, out_width), requires_grad=False)
+    if conv.bias is not None:
+        bias = spread(conv.bias, 0, out_width)
+        conv.bias = nn.Parameter(bias, requires_grad=False)
+    conv.in_channels, conv.out_channels = in_width, out_width
+    return conv
+
+
+def widen_pair(pair: nn.Sequential, in_width: int, hidden_width: int) -> None:
+    """Widen what goes into the two convolutions of a ``conv_pair``."""
+    widened(pair[0], in_width, hidden_width)
+    widened(pair[-1], hidden_width, pair[-1].out_channels)
+
+
+class Conv(nn.Module):
+    """A convolution with a prepared weight, which keeps height and width.
+
+    Args:
+        weight (Tensor): (C_out, C_in, k, k), k odd.
+        bias (Tensor, optional): (C_out,).
+        groups (int): See ``torch.nn.functional.conv2d``.
+    """
+
+    def __init__(
+        self, weight: Tensor, bias: Tensor | None = None, groups: int = 1
+    ) -> None:
+        super().__init__()
+        weight = weight.detach().contiguous(memory_format=torch.channels_last)
+        self.register_buffer('weight', weight)
+        self.register_buffer('bias', None if bias is None else bias.detach())
+        self.groups = groups
+
+    def forward(self, x: Tensor, plus: Tensor | None = None) -> Tensor:
+        """Convolve (N, C_in, H, W), and add ``plus``, (N, C_out, H, W), if given."""
+        if x.is_cuda and self.weight[0, 0].numel() == 1:
+            return self._multiply(x, plus)
+        padding = self.weight.size(-1) // 2
+        out = F.conv2d(x, self.weight, self.bias, padding=padding, groups=self.groups)
+        return out if plus is None else out.add_(plus)
+
+    def _multiply(self, x: Tensor, plus: Tensor | None) -> Tensor:
+        """As a matrix product, which adds either in the same kernel."""
+        pixels, weight = x.permute(0, 2, 3, 1), self.weight.flatten(1)
+        if plus is None or self.bias is not None:
+            out = F.linear(pixels, weight, self.bias).permute(0, 3, 1, 2)
+            return out if plus is None else out.add_(plus)
+        plus = plus.permute(0, 2, 3, 1).flatten(0, 2)
+        out = torch.addmm(plus, pixels.flatten(0, 2), weight.mT)
+        return out.unflatten(0, pixels.shape[:3]).permute(0, 3, 1, 2)
+
+
+class DenseBlockForm(LeanModule):
+    """Of a :class:`ResidualDenseBlock`: one weight for each part of its features.
+
+    Args:
+        block (ResidualDenseBlock): The block.
+        widths (Widths): How wide features are carried.
+    """
+
+    def __init__(self, block: ResidualDenseBlock, widths: Widths) -> None:
+        super().__init__()
+        self.halo = block.halo
+        self.growth = widths(block.growth_channels)
+        sizes = [block.channels] + [block.growth_channels] * len(block.layers)
+        weights = [
+            layer.weight.split(sizes[: i + 1], 1)
+            for i, layer in enumerate(block.layers)
+        ]
+        self.convs = nn.ModuleList(
+            Conv(
+                torch.cat(
+                    [
+                        spread(spread(parts[i], 0, self.growth), 1, widths(size))
+                        for parts in weights[i:]
+                    ]
+                )
+            )
+            for i, size in enumerate(sizes[:-1])
+        )
+        width = widths(block.channels)
+        fusion = [
+            spread(spread(part, 0, width), 1, widths(size))
+            for part, size in zip(
+                block.fusion.weight.split(sizes, 1), sizes, strict=True
+            )
+        ]
+        bias = spread(block.fusion.bias, 0, width)
+        self.fusion = Conv(torch.cat(fusion, dim=1), bias)
+        self.fusion_input = Conv(fusion[0], bias)
+        self.fusion_outputs = Conv(torch.cat(fusion[1:], dim=1))
+
+    def forward(self, x: Tensor, strips: Strips = WHOLE_FRAMES) -> Tensor:
+        """Map (N, C, H, W) to (N, C, H, W)."""
+        return self.run_local(self.compute, x, halo=self.halo, strips=strips)
+
+    def compute(self, x: Tensor) -> Tensor:
+        """:meth:`forward` without strips."""
+        outputs, sums = [], None
+        for conv in self.convs:
+            added = conv(outputs[-1] if outputs else x)
+            sums = added if sums is None else sums[:, self.growth :] + added
+            # Dense, since convolving a slice of channels is slow.
+            outputs.append(F.leaky_relu(sums[:, : self.growth], NEGATIVE_SLOPE))
+        if is_half(outputs[0]):
+            # A single convolution rounds only once.
+            return self.fusion(torch.cat((x, *outputs), dim=1), plus=x)
+        # The sum of two is more exact in float32, and takes less memory.
+        fused = self.fusion_input(x)
+        return self.fusion_outputs(torch.cat(outputs, dim=1), plus=fused).add_(x)
+
+
+class FrameFusionForm(nn.Module):
+    """Of a :class:`FrameFusion`: a weight for each frame.
+
+    Args:
+        fusion (FrameFusion): The fusion.
+        widths (Widths): How wide features are carried.
+    """
+
+    def __init__(self, fusion: FrameFusion, widths: Widths) -> None:
+        super().__init__()
+        width = widths(fusion.out_channels)
+        weight = spread(fusion.weight, 0, width)
+        carry, frames = weight.tensor_split((fusion.carry_channels,), 1)
+        weights = list(frames.unflatten(1, (-1, fusion.num_frames)).unbind(2))
+        if fusion.carry_channels:
+            weights.append(carry)
+        self.convs = nn.ModuleList(
+            Conv(spread(w, 1, widths(w.size(1)))) for w in weights
+        )
+
+    def forward(self, frames: Tensor, carry: Tensor | None = None) -> Tensor:
+        """See :meth:`FrameFusion.forward`."""
+        inputs = (*frames.unbind(1), *([] if carry is None else [carry]))
+        fused = None
+        for conv, x in zip(self.convs, inputs, strict=True):
+            fused = conv(x, plus=fused)
+        return fused
+
+
+class AlignmentForm(nn.Module):
+    """Of an alignment: leaves out the zero channels, which do not divide into groups.
+
+    Args:
+        alignment (nn.Module): See :mod:`~fmanet_mm.models.common.alignment`.
+        channels (int): Channels of the features, C.
+        widths (Widths): How wide features are carried.
+    """
+
+    def __init__(self, alignment: nn.Module, channels: int, widths: Widths) -> None:
+        super().__init__()
+        self.alignment = alignment
+        self.channels = channels
+        self.zeros = widths(channels) - channels
+
+    def prepare(self, feature: Tensor) -> Tensor:
+        """See :meth:`MultiFlowWarp.prepare`."""
+        return self.alignment.prepare(feature[:, : self.channels])
+
+    def forward(self, prepared: Tensor, flow_masks: Tensor, rows: Tensor) -> Tensor:
+        """See :meth:`MultiFlowWarp.forward`."""
+        aligned = self.alignment(prepared, flow_masks, rows)
+        return F.pad(aligned, (0, 0, 0, 0, 0, self.zeros)) if self.zeros else aligned
+
+
+class MultiFlowWarpForm(AlignmentForm):
+    """Of a :class:`MultiFlowWarp`: one kernel on a GPU."""
+
+    def prepare(self, feature: Tensor) -> Tensor:
+        """See :meth:`MultiFlowWarp.prepare`."""
+        return feature if find_kernels(feature) else super().prepare(feature)
+
+    def forward(self, prepared: Tensor, flow_masks: Tensor, rows: Tensor) -> Tensor:
+        """See :meth:`MultiFlowWarp.forward`; of the features' type in one kernel."""
+        kernels = find_kernels(prepared)
+        if kernels:
+            return kernels.warp_channels(prepared, flow_masks, rows, self.channels)
+        return super().forward(prepared, flow_masks, rows)
+
+
+class ProjectionForm(nn.Module):
+    """A 1x1 convolution of a normalised feature and a depth-wise one of 3x3.
+
+    Gain and offset of the normalisation are part of the first one's weights.
+
+    Args:
+        norm (ChannelLayerNorm, optional): Whose gain and offset to take.
+        weight (Tensor): (C_out, C, 1, 1), of the first convolution.
+        depthwise (Tensor): (C_out, 1, 3, 3), of the second.
+        in_width (int): Channels of the input.
+        out_width (int): Channels of the output.
+        positions (Iterable[int], optional): See :func:`spread`; of the outputs.
+    """
+
+    def __init__(
+        self,
+        norm: ChannelLayerNorm | None,
+        weight: Tensor,
+        depthwise: Tensor,
+        in_width: int,
+        out_width: int,
+        positions: Iterable[int] | None = None,
+    ) -> None:
+        super().__init__()
+        bias = None
+        if norm is not None:
+            if norm.bias is not None:
+                bias = spread(weight.flatten(1) @ norm.bias, 0, out_width, positions)
+            weight = weight * norm.weight.view(-1, 1, 1)
+        weight = spread(spread(weight, 1, in_width), 0, out_width, positions)
+        self.project = Conv(weight, bias)
+        depthwise = spread(depthwise, 0, out_width, positions)
+        self.depthwise = Conv(depthwise, groups=out_width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to (N, C_out, H, W)."""
+        return self.depthwise(self.project(x))
+
+
+class FeedForwardForm(nn.Module):
+    """Of a :class:`GatedFeedForward` and the normalisation before it.
+
+    Args:
+        ffn (GatedFeedForward): The network.
+        norm (ChannelLayerNorm): What is before it.
+        widths (Widths): How wide features are carried.
+    """
+
+    def __init__(
+        self, ffn: GatedFeedForward, norm: ChannelLayerNorm, widths: Widths
+    ) -> None:
+        super().__init__()
+        channels, hidden = ffn.project_out.weight.shape[:2]
+        width, hidden_width = widths(channels), widths(hidden)
+        self.gate, self.value = (
+            ProjectionForm(norm, project, depthwise, width, hidden_width)
+            for project, depthwise in zip(
+                ffn.project_in.weight.chunk(2),
+                ffn.depthwise.weight.chunk(2),
+                strict=True,
+            )
+        )
+        weight = spread(spread(ffn.project_out.weight, 0, width), 1, hidden_width)
+        self.project_out = Conv(weight)
+
+    def forward(self, normalised: Tensor, x: Tensor) -> Tensor:
+        """Map a normalised feature to what is added to ``x``, and add it.
+
+        Args:
+            normalised (Tensor): (N, C, H, W).
+            x (Tensor): (N, C, H, W).
+        """
+        hidden = gelu_gate(self.gate(normalised), self.value(normalised))
+        return self.project_out(hidden, plus=x)
+
+
+class GuidedAttentionForm(LeanModule):
+    """Of a :class:`GuidedAttention`: normalises once, and keeps the values.
+
+    Args:
+        layer (GuidedAttention): The layer.
+        widths (Widths): How wide features, and the channels of a head, are carried.
+    """
+
+    def __init__(self, layer: GuidedAttention, widths: Widths) -> None:
+        super().__init__()
+        attention, norm = layer.attention, layer.attention_norm
+        self.query_normalised = isinstance(layer, SelfAttention)
+        self.num_heads = attention.num_heads
+        self.channels = attention.query.in_channels
+        self.centred, self.eps = norm.bias is not None, norm.eps
+        width = widths(self.channels)
+        head = self.channels // self.num_heads
+        head_width = widths(head)
+        positions = [
+            h * head_width + i for h in range(self.num_heads) for i in range(head)
+        ]
+        of_heads = width, self.num_heads * head_width, positions
+        self.query = ProjectionForm(
+            norm if self.query_normalised else None,
+            attention.query.weight,
+            attention.query_depthwise.weight,
+            *of_heads,
+        )
+        weights = attention.key_value.weight, attention.key_value_depthwise.weight
+        (key, value), (key_depthwise, value_depthwise) = (w.chunk(2) for w in weights)
+        self.key = ProjectionForm(norm, key, key_depthwise, *of_heads)
+        self.value = ProjectionForm(norm, value, value_depthwise, width, width)
+        project = attention.project_out.weight.detach().flatten(1)
+        self.register_buffer('project_out', project)
+        self.register_buffer('temperature', attention.temperature.detach())
+        self.ffn = FeedForwardForm(layer.ffn, layer.ffn_norm, widths)
+
+    def forward(
+        self, feature: Tensor, guide: Tensor, strips: Strips = WHOLE_FRAMES
+    ) -> Tensor:
+        """See :meth:`GuidedAttention.forward`."""
+        values, mixing = self._attend(feature, guide, strips)
+        return strips.map(
+            lambda feature, values: self._refine(feature, values, mixing),
+            feature,
+            values,
+            halo=1,
+        )
+
+    def _attend(
+        self, feature: Tensor, guide: Tensor, strips: Strips
+    ) -> tuple[Tensor, Tensor]:
+        """The values, (N, C, H, W), and how to mix them, (N, C, C)."""
+        height = feature.size(-2)
+        sums, values = [], None
+        for strip in strips.split(height, halo=1):
+            normalised = self._normalise(strip.read(feature))
+            guiding = normalised if self.query_normalised else strip.read(guide)
+            query, key = self.query(guiding), self.key(normalised)
+            products = channel_products(
+                strip.crop(query), strip.crop(key), self.num_heads
+            )
+            sums.append(products)
+            values = strip.write(self.value(normalised), values, height)
+        products, queries, keys = (sum(parts) for parts in zip(*sums, strict=True))
+        head = self.channels // self.num_heads
+        squares = (
+            x.unflatten(1, (self.num_heads, -1))[..., :head] for x in (queries, keys)
+        )
+        mixing = channel_mixing(
+            products[..., :head, :head], *squares, self.temperature, self.project_out
+        )
+        zeros = feature.size(1) - self.channels
+        return values, F.pad(mixing, (0, zeros, 0, zeros)).to(feature.dtype)
+
+    def _refine(self, feature: Tensor, values: Tensor, mixing: Tensor) -> Tensor:
+        pixels, values = (
+            x.permute(0, 2, 3, 1).flatten(1, 2) for x in (feature, values)
+        )
+        mixed = torch.baddbmm(pixels, values, mixing.mT)
+        mixed = mixed.unflatten(1, feature.shape[2:]).permute(0, 3, 1, 2)
+        return self.ffn(self._normalise(mixed), mixed)
+
+    def _normalise(self, x: Tensor) -> Tensor:
+        return normalise(x, self.channels, self.centred, self.eps)
+
+
+@inference_form.register
+def _(module: ResidualDenseBlock, widths: Widths) -> nn.Module:
+    return DenseBlockForm(module, widths)
+
+
+@inference_form.register
+def _(module: FrameFusion, widths: Widths) -> nn.Module:
+    return FrameFusionForm(module, widths)
+
+
+@inference_form.register
+def _(module: GuidedAttention, widths: Widths) -> nn.Module:
+    return GuidedAttentionForm(module, widths)
+
+
+@inference_form.register
+def _(module: MultiFlowWarp, widths: Widths) -> nn.Module:
+    return MultiFlowWarpForm(module, module.channels, widths)
+
+
+@inference_form.register
+def _(module: DeformableAlignment, widths: Widths) -> nn.Module:
+    return AlignmentForm(module, module.channels, widths)

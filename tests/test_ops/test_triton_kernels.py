@@ -1,0 +1,97 @@
+"""The kernels, run by Triton's interpreter, against the operations they replace."""
+
+import pytest
+import torch
+
+from fmanet_mm.ops import split_groups, warp_groups
+from fmanet_mm.ops.fused import gelu_gate, normalise
+
+pytest.importorskip('triton')
+
+DTYPES = [torch.float32, torch.float16, torch.bfloat16]
+CHANNELS, WIDTH = 10, 16
+
+
+@pytest.fixture(scope='module')
+def kernels():
+    from fmanet_mm.ops import triton_kernels
+
+    return triton_kernels
+
+
+def features(dtype, num=2, height=5, width=7, seed=0):
+    """Channels-last features, of which the last channels are zero."""
+    generator = torch.Generator().manual_seed(seed)
+    x = 3 * torch.randn(num, WIDTH, height, width, generator=generator) + 2
+    x[:, CHANNELS:] = 0
+    return x.to(dtype, memory_format=torch.channels_last)
+
+
+def assert_close(given, expected, dtype):
+    assert given.dtype == dtype
+    tolerance = 1e-5 if dtype == torch.float32 else torch.finfo(dtype).eps
+    torch.testing.assert_close(
+        given.float(), expected.float(), rtol=tolerance, atol=tolerance
+    )
+
+
+@pytest.mark.parametrize('dtype', DTYPES)
+@pytest.mark.parametrize('centred', [True, False])
+def test_normalise(kernels, dtype, centred):
+    x = features(dtype)
+    given = kernels.normalise(x, CHANNELS, centred, 1e-5)
+    assert_close(given, normalise(x.double(), CHANNELS, centred, 1e-5), dtype)
+    assert given.is_contiguous(memory_format=torch.channels_last)
+    assert not given[:, CHANNELS:].any()
+
+
+@pytest.mark.parametrize('dtype', DTYPES)
+@pytest.mark.parametrize('num_flows', [1, 5])
+def test_warp_channels(kernels, dtype, num_flows):
+    """Of some rows; with flows that leave the image, which adds zeros."""
+    x = features(dtype)
+    generator = torch.Generator().manual_seed(1)
+    flow_masks = 4 * torch.randn(2, 3 * num_flows, 3, 7, generator=generator).to(dtype)
+    flow_masks[0, :2, 0, :3] = torch.tensor([1e4, -1e4, 0.0])  # far outside, and none
+    rows = torch.arange(1, 4).unsqueeze(1)
+    given = kernels.warp_channels(x, flow_masks, rows, CHANNELS)
+    groups = split_groups(x[:, :CHANNELS].double(), num_flows)
+    expected = warp_groups(groups, flow_masks.double(), rows)
+    assert expected.ne(0).float().mean() > 0.3
+    assert_close(given[:, :CHANNELS], expected, dtype)
+    assert not given[:, CHANNELS:].any()
+
+
+def test_warp_channels_reads_strided_flows(kernels):
+    x = features(torch.float32)
+    generator = torch.Generator().manual_seed(1)
+    flow_masks = torch.randn(2, 6, 5, 7, generator=generator)
+    rows = torch.arange(5).unsqueeze(1)
+    strided = flow_masks.to(memory_format=torch.channels_last)
+    torch.testing.assert_close(
+        kernels.warp_channels(x, strided, rows, CHANNELS),
+        kernels.warp_channels(x, flow_masks, rows, CHANNELS),
+        rtol=0,
+        atol=0,
+    )
+
+
+@pytest.mark.parametrize('dtype', DTYPES)
+def test_gelu_gate(kernels, dtype):
+    gate, value = features(dtype), features(dtype, seed=1)
+    expected = gelu_gate(gate.double(), value.double())
+    assert_close(kernels.gelu_gate(gate, value), expected, dtype)
+
+
+@pytest.mark.parametrize('name', ['normalise', 'warp_channels', 'gelu_gate'])
+def test_shapes_can_be_followed_without_computing(kernels, name):
+    x = features(torch.bfloat16)
+    arguments = dict(
+        normalise=(x, CHANNELS, True, 1e-5),
+        warp_channels=(x, x[:, :15], torch.arange(5).unsqueeze(1), CHANNELS),
+        gelu_gate=(x, x),
+    )[name]
+    operation = getattr(torch.ops.fmanet_mm, name)
+    torch.library.opcheck(
+        operation, arguments, test_utils=('test_schema', 'test_faketensor')
+    )

@@ -1,0 +1,109 @@
+"""Captured functions, with a stand-in for the graphs where there is no GPU."""
+
+import pytest
+import torch
+from helpers import tiny_network
+from torch.utils._pytree import tree_leaves
+
+from fmanet_mm.ops import WHOLE_FRAMES, Strips
+from fmanet_mm.restoration import StreamingRestorer
+from fmanet_mm.restoration.cuda_graphs import CapturedCall, GraphedNetwork
+
+
+class StandInGraph:
+    """Calls the function again and writes into the tensors of the first call."""
+
+    captured = 0
+
+    def replay(self):
+        results = tree_leaves(self.function(self.argument))
+        for tensor, result in zip(tree_leaves(self.result), results, strict=True):
+            tensor.copy_(result)
+
+
+@pytest.fixture
+def stand_in(monkeypatch):
+    StandInGraph.captured = 0
+
+    def capture(self, function, argument):
+        graph = self._graph = StandInGraph()
+        graph.function = function
+        self._argument = graph.argument = torch.utils._pytree.tree_map(
+            torch.clone, argument
+        )
+        self._result = graph.result = function(self._argument)
+        StandInGraph.captured += 1
+
+    monkeypatch.setattr(CapturedCall, '__init__', capture)
+
+
+def make_frames(count, height=9, width=13):
+    generator = torch.Generator().manual_seed(1)
+    return torch.rand((count, 3, height, width), generator=generator)
+
+
+def restore(network, frames, strips=WHOLE_FRAMES):
+    """Windows without repeated ends, all kept until the end."""
+    with torch.no_grad():
+        encoded = [network.encode(frame[None], strips) for frame in frames]
+        return torch.cat(
+            [network.refine(encoded[i : i + 3], strips) for i in range(len(frames) - 2)]
+        )
+
+
+def test_captured_calls_give_the_same_and_keep_what_they_gave(stand_in):
+    network = tiny_network().inference_form()
+    frames = make_frames(6)
+    given = restore(GraphedNetwork(network), frames)
+    torch.testing.assert_close(given, restore(network, frames), rtol=0, atol=0)
+    assert StandInGraph.captured == 2
+
+
+def test_another_size_is_captured_again(stand_in):
+    graphed = GraphedNetwork(tiny_network().inference_form())
+    for number, height in enumerate((9, 10, 9), 1):
+        frames = make_frames(4, height)
+        expected = restore(tiny_network().inference_form(), frames)
+        torch.testing.assert_close(restore(graphed, frames), expected, rtol=0, atol=0)
+        assert StandInGraph.captured == 2 * number
+
+
+def test_strips_are_computed_without(stand_in):
+    network = tiny_network().inference_form()
+    frames = make_frames(4, height=20)
+    given = restore(GraphedNetwork(network), frames, Strips(8))
+    expected = restore(network, frames, Strips(8))
+    torch.testing.assert_close(given, expected, rtol=0, atol=0)
+    assert StandInGraph.captured == 0
+
+
+@pytest.mark.parametrize(
+    ('error', 'reason'),
+    [
+        (torch.OutOfMemoryError('CUDA out of memory'), 'memory ran out'),
+        (RuntimeError('the driver is too old'), 'the driver is too old'),
+    ],
+)
+def test_what_cannot_be_captured_is_computed_without(
+    monkeypatch, capsys, error, reason
+):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(CapturedCall, '__init__', fail)
+    network = tiny_network().inference_form()
+    frames = make_frames(5)
+    given = restore(GraphedNetwork(network), frames)
+    torch.testing.assert_close(given, restore(network, frames), rtol=0, atol=0)
+    message = f'without CUDA graphs, which is slower: {reason}'
+    assert capsys.readouterr().out.count(message) == 1
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+@pytest.mark.parametrize('dtype', [None, torch.bfloat16])
+def test_graphs_equal_eager_computation_on_a_gpu(dtype):
+    restorer = StreamingRestorer(tiny_network().cuda(), autocast_dtype=dtype)
+    frames = make_frames(6).cuda()
+    given = torch.stack(list(restorer.restore(frames)))[1:-1]
+    expected = restore(restorer.prepared, frames)
+    torch.testing.assert_close(given, expected, rtol=0, atol=0)
