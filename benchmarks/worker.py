@@ -100,13 +100,14 @@ class _Server:
 
     def __init__(self, task, case, device, threads) -> None:
         import calls
-        import memory
         import torch
         import torch.utils.benchmark
 
+        from fmanet_mm.utils.memory_meter import MemoryMeter
+
         if threads:
             torch.set_num_threads(threads)
-        self._torch, self._calls, self._memory = torch, calls, memory
+        self._torch, self._calls, self._meter_type = torch, calls, MemoryMeter
         self._task, self._case = task, case
         self._device = torch.device(device)
 
@@ -148,7 +149,7 @@ class _Server:
     def prepare(self) -> None:
         """Build the model and the input, and do the task once, untimed."""
         self._call = self._calls.prepare(self._task, self._case, self._device)
-        self._meter = self._memory.MemoryMeter(self._device)
+        self._meter = self._meter_type(self._device)
         self._output = self._call()
 
     def turn(self, calls: int) -> dict:

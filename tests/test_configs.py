@@ -23,10 +23,19 @@ from mmengine.config import Config, ConfigDict
 from mmengine.dataset import Compose
 from mmengine.optim import build_optim_wrapper
 
+from fmanet_mm.evaluation import ExposureKNNAccuracy, VSRDBMetric
 from fmanet_mm.restoration.loading import build_network, build_restorer, load_network
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
-FOLDERS = ('.', 'ablations', 'baselines', 'demo')
+FOLDERS = (
+    '.',
+    'ablations',
+    'baselines',
+    'demo',
+    'fmanet_pp',
+    'fmanet_pp/ablations',
+)
+PP = 'fmanet_pp/'
 NAMES = sorted(
     str(path.relative_to(CONFIGS).with_suffix(''))
     for folder in FOLDERS
@@ -40,6 +49,8 @@ MEASURES = (('PSNR', 2), ('SSIM', 4), ('tOF', 3))
 SPLITS = ('train', 'val', 'test')
 KERNEL_SIZES = ('degradation_kernel_size', 'restoration_kernel_size')
 MOST_LINES = 45
+DEBLURRING = 'baselines/stfan_deblurring'
+"""The config of a network that keeps the size of its frames, on the HR frames."""
 
 
 @cache
@@ -139,16 +150,23 @@ def test_a_config_is_short(name):
 
 
 def test_the_network_builds_for_restoring(config):
-    """Any but those of stage 1, which restore nothing."""
-    if config.model.type == 'FMANetStage1':
+    """Any but those of stage 1 and before, which restore nothing."""
+    if config.model.type in ('FMANetStage1', 'FMANetPPStage1', 'FMANetPPExposure'):
         return
     with torch.device('meta'):
         network = build_network(config)
     restorer = build_restorer(network.eval())
-    assert restorer.scale == 4
-    if restorer.context is not None:
+    deblurs_only = (
+        '_x1_' in Path(config.filename).stem
+        or config.model.get('generator', {}).get('type') == 'STFAN'
+    )
+    assert restorer.scale == (1 if deblurs_only else 4)
+    if config.model.type == 'FMANetPP':
+        levels = 2 * config.model.architecture.num_blocks
+        assert restorer.context in (levels, None)
+    elif restorer.context is not None:
         (dataset,) = datasets(config.test_dataloader)
-        assert restorer.context == dataset.num_input_frames // 2
+        assert restorer.context == dataset.get('num_input_frames', 3) // 2
 
 
 LIGHT = (
@@ -157,6 +175,12 @@ LIGHT = (
     'ablations/component_self_attention_sft_stage2',
     'demo/tiny_conventional_stage2',
     'baselines/bicubic',
+    'baselines/edvr_predeblur',
+    'baselines/hoffr',
+    'baselines/restormer',
+    'baselines/rvrt',
+    'baselines/stfan_bicubic',
+    'baselines/stfan_lr',
 )
 
 
@@ -212,8 +236,21 @@ def test_the_best_checkpoint_is_by_a_metric_of_validation(config):
     if evaluator:
         first = evaluator[0] if isinstance(evaluator, list) else evaluator
         metrics = EVALUATORS.build(first).metrics
-        names = [f'{m.prefix}/{m.metric}' if m.prefix else m.metric for m in metrics]
+        names = [
+            f'{metric.prefix}/{name}' if metric.prefix else name
+            for metric in metrics
+            for name in measures_of(metric)
+        ]
         assert config.default_hooks.checkpoint.save_best in names
+
+
+def measures_of(metric):
+    """Names of what a metric measures."""
+    if isinstance(metric, ExposureKNNAccuracy):
+        return ['accuracy']
+    if isinstance(metric, VSRDBMetric):
+        return metric.measures
+    return [metric.metric]
 
 
 @pytest.mark.parametrize('name', ['stage2', 's_stage2', 'stage2_mini', 'stage2_400e'])
@@ -231,6 +268,9 @@ def parameters(name):
 def test_published_sizes():
     assert parameters('fmanet_stage1') == 3_225_837
     assert parameters('fmanet_stage2') == 9_766_503
+    assert parameters('baselines/restormer') == 26_497_527  # published as 26.5 M
+    assert parameters('baselines/rvrt') == 12_909_223  # published as 12.9 M
+    assert parameters('baselines/edvr_predeblur') == 23_306_851
     # Published as 7.4 M, of which the anchor heads are no part.
     model = MODELS.build(load('fmanet_s_stage2').model)
     anchors = [*model.net_d.anchor_head.parameters()] * 2
@@ -246,7 +286,7 @@ def test_published_sizes():
 def test_the_metafile_says_what_the_configs_describe(entry):
     path = CONFIGS.parent / entry['Config']
     name = str(path.relative_to(CONFIGS).with_suffix(''))
-    assert Path(name).name == entry['Name']
+    assert entry['Name'] in (Path(name).name, name.replace('/', '_'))
     assert parameters(name) == entry['Metadata']['Parameters']
     if 'Weights' in entry:
         load_network(CONFIGS.parent / entry['Weights'], path)
@@ -280,7 +320,9 @@ def test_stage_2_weighs_the_losses_as_published():
     }
 
 
-@pytest.mark.parametrize('stage_2', [name for name in NAMES if '_stage2' in name])
+@pytest.mark.parametrize(
+    'stage_2', [name for name in NAMES if '_stage2' in name and PP not in name]
+)
 def test_stage_2_starts_from_the_last_checkpoint_of_a_stage_1(stage_2):
     """Of its own, or of one that is the same for several."""
     config = load(stage_2)
@@ -295,7 +337,7 @@ def test_stage_2_starts_from_the_last_checkpoint_of_a_stage_1(stage_2):
     work_dir, iterations = re.fullmatch(
         r'work_dirs/(\w+)/iter_(\d+)\.pth', init_cfg.checkpoint
     ).groups()
-    (stage_1,) = (name for name in NAMES if Path(name).name == work_dir)
+    (stage_1,) = (n for n in NAMES if Path(n).name == work_dir and PP not in n)
     own = stage_2.replace('_stage2', '_stage1')
     assert stage_1 == own or own not in NAMES
     trained = load(stage_1)
@@ -306,9 +348,10 @@ def test_stage_2_starts_from_the_last_checkpoint_of_a_stage_1(stage_2):
     assert trained.model.type == 'FMANetStage1'
 
 
-def test_work_folders_are_told_apart_by_their_names():
-    names = [Path(name).name for name in NAMES]
-    assert len(names) == len({*names})
+def test_work_folders_are_told_apart():
+    """By the name of the config, unless it says more."""
+    folders = [load(name).get('work_dir') or Path(name).name for name in NAMES]
+    assert len(folders) == len({*folders})
 
 
 def changes(name, base):
@@ -400,7 +443,7 @@ def test_in_one_stage_nothing_was_trained_before():
     assert load('ablations/component_one_stage').model.net_d.init_cfg is None
 
 
-@pytest.mark.parametrize('folder', ['ablations', 'baselines'])
+@pytest.mark.parametrize('folder', ['ablations', 'baselines', 'fmanet_pp/ablations'])
 def test_every_config_stands_in_the_table_of_its_folder(folder):
     table = (CONFIGS / folder / 'README.md').read_text()
     mentioned = {*re.findall(r'`(\w+)(?:\.py)?`', table)}
@@ -409,9 +452,13 @@ def test_every_config_stands_in_the_table_of_its_folder(folder):
     assert names <= mentioned
 
 
-@pytest.mark.parametrize('name', [n for n in NAMES if n.startswith('baselines/')])
+BASELINES = [name for name in NAMES if name.startswith('baselines/')]
+
+
+@pytest.mark.parametrize('name', BASELINES)
 def test_baselines_are_trained_and_tested_as_fmanet_is(name):
-    config, base = load(name), load('fmanet_stage2')
+    synthetic = '_synthetic' if name.endswith('_synthetic') else ''
+    config, base = load(name), load(f'fmanet_stage2{synthetic}')
     for key in ('val_evaluator', 'test_evaluator', 'test_cfg'):
         assert config[key] == base[key]
     if config.train_cfg:
@@ -422,6 +469,21 @@ def test_baselines_are_trained_and_tested_as_fmanet_is(name):
     for split in SPLITS if config.train_cfg else SPLITS[1:]:
         pair = (datasets(c[f'{split}_dataloader']) for c in (config, base))
         for ours, theirs in zip(*pair, strict=True):
-            prefix = theirs.data_prefix
-            assert ours.get('subset') == theirs.get('subset')
-            assert ours.data_prefix == dict(img=prefix.img, gt=prefix.gt)
+            for key in ('type', 'subset', 'size', 'motion', 'length', 'seed'):
+                assert ours.get(key) == theirs.get(key)
+            if not synthetic:
+                prefix = dict(img=theirs.data_prefix.img, gt=theirs.data_prefix.gt)
+                if name == DEBLURRING:
+                    prefix['img'] = prefix['img'].removesuffix('_bicubic/X4')
+                assert ours.data_prefix == prefix
+
+
+@pytest.mark.parametrize('name', [n for n in BASELINES if n.endswith('_synthetic')])
+def test_only_the_data_of_a_synthetic_baseline_differ(name):
+    config, base = load(name), load(name.removesuffix('_synthetic'))
+    assert config.model == base.model
+    assert config.restorer == base.restorer
+    for split in SPLITS:
+        (ours,), theirs = (datasets(c[f'{split}_dataloader']) for c in (config, base))
+        for key in ('num_input_frames', 'num_output_frames'):
+            assert {ours.get(key)} == {other.get(key) for other in theirs}

@@ -1,4 +1,4 @@
-# Restormer (arXiv 2111.09881), 26.2 M parameters, for windows and with upsampling.
+# Restormer (arXiv 2111.09881), for windows and with upsampling, 26.5 M parameters.
 _base_ = '../_base_/baseline.py'
 
 model = dict(
@@ -11,8 +11,6 @@ model = dict(
         num_refinement_blocks=4,
         heads=[1, 2, 4, 8],
         ffn_expansion_factor=2.66,
-        bias=False,
-        LayerNorm_type='WithBias',
     )
 )
-restorer = dict(multiple=8)
+restorer = dict(_delete_=True, type='StreamingRestorer')

@@ -12,11 +12,11 @@ model = dict(
         dim=12,
         num_blocks=[1, 1, 1, 2],
         num_refinement_blocks=1,
+        tail_channels=12,
     ),
     pixel_loss=dict(type='L1Loss'),
     data_preprocessor=_base_.model.data_preprocessor,
 )
-restorer = dict(type='WindowRestorer', num_frames=3, scale=4, multiple=8)
 train_dataloader = dict(dataset=dict(num_output_frames=1))
 train_cfg = dict(max_iters=2200, val_interval=2200)
 param_scheduler = dict(milestones=[1540, 1870, 2090])

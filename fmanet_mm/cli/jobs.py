@@ -51,6 +51,13 @@ class Job(NamedTuple):
             return kept_output(self.dst)
         return None
 
+    def describe_kept(self) -> list[str]:
+        """Messages on what an interrupted run has left; none if it has left nothing."""
+        kept = self.kept()
+        if kept is None:
+            return []
+        return [f'the finished part is kept as {kept}, --resume continues']
+
 
 def plan_jobs(
     inputs: Iterable[Path], out: str | None, compare: bool | str = False

@@ -90,7 +90,7 @@ def _match_clips(
     ann_file: str | os.PathLike | None,
 ) -> dict[str, tuple[Path, Path]]:
     """Paths of result and target by clip."""
-    found, true = _find_clips(results), _find_clips(targets)
+    found, true = find_clips(results), find_clips(targets)
     if isinstance(found, Path) and isinstance(true, Path):
         return {true.stem: (found, true)}
     for path, clips, other in ((results, found, targets), (targets, true, results)):
@@ -119,8 +119,20 @@ def _match_clips(
     return {clip: (found[clip], true[clip]) for clip in wanted}
 
 
-def _find_clips(path: str | os.PathLike) -> dict[str, Path] | Path:
-    """Clips by name, or the path itself if it is one clip."""
+def find_clips(path: str | os.PathLike) -> dict[str, Path] | Path:
+    """Find the clips in a folder, or recognise a single one.
+
+    Args:
+        path (str | PathLike): See :func:`evaluate_folders`.
+
+    Returns:
+        dict[str, Path] | Path: Paths of the clips by name, or the path itself if it is
+        one clip.
+
+    Raises:
+        FileNotFoundError: If there is no such path, or no clip in it.
+        ValueError: If two clips have one name.
+    """
     outside, _, inside = str(path).partition('{clip}')
     root = Path(outside)
     if not root.exists():

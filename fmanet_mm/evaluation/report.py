@@ -73,12 +73,16 @@ class Report:
     def row(self) -> str:
         """Row of the paper's table, in Markdown: name and overall values."""
         size = [] if self.parameters is None else [f'{self.parameters / 1e6:.2f}']
-        return _row(self.name, *size, *self._cells(self.overall()))
+        return table_row(self.name, *size, *self.cells())
 
     def header(self) -> str:
         """Header for :meth:`row`."""
         size = [] if self.parameters is None else ['parameters (M)']
-        return _header('method', *size, *self.measures)
+        return table_header('method', *size, *self.measures)
+
+    def cells(self) -> list[str]:
+        """The overall values as they stand in a table, one for each measure."""
+        return self._cells(self.overall())
 
     def table(self) -> str:
         """All means in Markdown, with protocol and counts."""
@@ -88,7 +92,7 @@ class Report:
             f'{overall["frames"]} frames and {overall["pairs"]} pairs of consecutive '
             f'ones in {len(self.frames)} clips.',
             '',
-            _header('clip', 'frames', *self.measures),
+            table_header('clip', 'frames', *self.measures),
         ]
         rows = {**self.by_clip(), 'all': overall}
         lines += [self._table_row(name, mean) for name, mean in rows.items()]
@@ -98,7 +102,7 @@ class Report:
                 f'By motion, mean absolute flow ({self.motion}) in pixels between '
                 'consecutive targets:',
                 '',
-                _header('motion', 'frames', *self.measures),
+                table_header('motion', 'frames', *self.measures),
             ]
             lines += [self._table_row(*row) for row in self.by_motion().items()]
         return '\n'.join(lines) + '\n'
@@ -158,7 +162,7 @@ class Report:
         ]
 
     def _table_row(self, name: str, mean: dict[str, float]) -> str:
-        return _row(name, str(mean['frames']), *self._cells(mean))
+        return table_row(name, str(mean['frames']), *self._cells(mean))
 
 
 def _with_motion(frames: list[dict]) -> list[tuple[dict, float]]:
@@ -178,11 +182,13 @@ def _bin_name(low: float, high: float) -> str:
     return f'>= {low}' if high == float('inf') else f'[{low}, {high})'
 
 
-def _header(*names: str) -> str:
-    return f'{_row(*names)}\n{"|---" * len(names)}|'
+def table_header(*names: str) -> str:
+    """Header of a table in Markdown."""
+    return f'{table_row(*names)}\n{"|---" * len(names)}|'
 
 
-def _row(*cells: str) -> str:
+def table_row(*cells: str) -> str:
+    """Row of a table in Markdown."""
     return f'| {" | ".join(cells)} |'
 
 

@@ -1,6 +1,17 @@
 """Networks, by family; importing this package registers them."""
 
-from .baselines import BicubicUpsampling, WindowRestormer
+from .baselines import (
+    HOFFR,
+    RVRT,
+    STFAN,
+    BicubicUpsampling,
+    HOFFRModel,
+    PredeblurEDVR,
+    RecurrentModel,
+    STFANOnBicubic,
+    STFANOnLR,
+    WindowRestormer,
+)
 from .common import (
     DeformableAlignment,
     DynamicDownsampling,
@@ -13,23 +24,53 @@ from .common import (
 from .common.modulation import GuidedModulation
 from .common.multi_attention import GuidedAttention, SelfAttention
 from .fmanet import Degradation, FMANet, NetD, NetR, Restoration
+from .fmanet_pp import (
+    ClipDegradation,
+    ExposureExtractor,
+    FMANetPP,
+    FMANetPPExposure,
+    FMANetPPStage1,
+    PointwiseKernelEmbedding,
+    SequenceNetD,
+    SequenceNetR,
+    SupervisedContrastiveLoss,
+    TapKernelEmbedding,
+)
 
 __all__ = [
+    'HOFFR',
+    'RVRT',
+    'STFAN',
     'GuidedAttention',
     'BicubicUpsampling',
+    'ClipDegradation',
     'DeformableAlignment',
     'Degradation',
     'DynamicDownsampling',
     'DynamicUpsampling',
+    'ExposureExtractor',
     'FMANet',
+    'FMANetPP',
+    'FMANetPPExposure',
+    'FMANetPPStage1',
     'FlowGuidedDynamicDownsampling',
     'FlowGuidedDynamicUpsampling',
     'GuidedModulation',
+    'HOFFRModel',
     'MultiFlowWarp',
     'NetD',
     'NetR',
+    'PointwiseKernelEmbedding',
+    'PredeblurEDVR',
+    'RecurrentModel',
     'Restoration',
+    'STFANOnBicubic',
+    'STFANOnLR',
     'SelfAttention',
+    'SequenceNetD',
+    'SequenceNetR',
     'StrictPretrainedInit',
+    'SupervisedContrastiveLoss',
+    'TapKernelEmbedding',
     'WindowRestormer',
 ]

@@ -6,6 +6,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
+_GRID_SAMPLER = torch.ops.aten.grid_sampler_2d.default
+
 
 class LiveBytes(TorchDispatchMode):
     """Counts the bytes of the tensors that are made and still alive under it.
@@ -25,7 +27,12 @@ class LiveBytes(TorchDispatchMode):
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         for storage in self._storages((args, kwargs)):
             self._know(storage, 0)
-        out = func(*args, **(kwargs or {}))
+        if func is _GRID_SAMPLER and args[0].is_meta:
+            # PyTorch would run through all of its parts, which takes a long time.
+            x, grid = args[:2]
+            out = x.new_empty((*x.shape[:2], *grid.shape[1:3]))
+        else:
+            out = func(*args, **(kwargs or {}))
         for storage in self._storages(out):
             self._know(storage, storage.nbytes())
         return out

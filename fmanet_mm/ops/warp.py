@@ -7,8 +7,13 @@ from torch import Tensor
 from .precision import raised_precision
 
 
-def flow_warp(x: Tensor, flow: Tensor, rows: Tensor | None = None) -> Tensor:
-    """Sample ``x`` where the flow points to (bilinear, zeros outside).
+def flow_warp(
+    x: Tensor,
+    flow: Tensor,
+    rows: Tensor | None = None,
+    padding_mode: str = 'zeros',
+) -> Tensor:
+    """Sample ``x`` where the flow points to (bilinear).
 
     Args:
         x (Tensor): Images or features, (N, C, H, W).
@@ -16,6 +21,7 @@ def flow_warp(x: Tensor, flow: Tensor, rows: Tensor | None = None) -> Tensor:
             pixel p is ``x`` at p + flow(p).
         rows (Tensor, optional): Where the flow's rows lie in ``x``, (h, 1). By
             default the flow covers ``x``, h = H.
+        padding_mode (str): What is outside: ``'zeros'``, or the nearest ``'border'``.
 
     Returns:
         Tensor: Warped ``x``, (N, C, h, W), at least float32.
@@ -33,7 +39,7 @@ def flow_warp(x: Tensor, flow: Tensor, rows: Tensor | None = None) -> Tensor:
             dim=-1,
         )
         return F.grid_sample(
-            x, grid, mode='bilinear', padding_mode='zeros', align_corners=True
+            x, grid, mode='bilinear', padding_mode=padding_mode, align_corners=True
         )
 
 

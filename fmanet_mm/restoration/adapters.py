@@ -9,11 +9,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 
 import torch
-import torch.nn.functional as F
 from mmengine.registry import Registry
 from torch import Tensor, nn
 
-from ..ops import Strips
+from ..ops import Strips, pad_to_multiple
 from ..utils.windows import check_frames
 from .streaming import StreamingRestorer, device_of
 
@@ -21,6 +20,12 @@ RESTORERS = Registry('restorer', locations=['fmanet_mm.restoration'])
 """Callables of (network, **settings) that give a clip restorer."""
 
 RESTORERS.register_module(module=StreamingRestorer)
+
+
+def default_restorer(network: object) -> dict[str, str]:
+    """Config of the restorer of a network whose own config names none."""
+    by_levels = hasattr(network, 'advance')
+    return dict(type='LevelRestorer' if by_levels else 'StreamingRestorer')
 
 
 class WindowFunction(nn.Module):
@@ -168,13 +173,3 @@ def check_min_size(frame: Tensor, min_size: int, network: object) -> None:
             f'{type(network).__name__} needs frames of at least {min_size}x{min_size} '
             f'pixels, got {width}x{height}; enlarge or pad them, or use another network'
         )
-
-
-def pad_to_multiple(frames: Tensor, multiple: int) -> Tensor:
-    """Repeat the lower and right border of (N, T, C, H, W) up to a multiple."""
-    height, width = frames.shape[-2:]
-    below, right = -height % multiple, -width % multiple
-    if not (below or right):
-        return frames
-    padded = F.pad(frames.flatten(0, 1), (0, right, 0, below), mode='replicate')
-    return padded.unflatten(0, frames.shape[:2])

@@ -23,11 +23,13 @@ class GraphedNetwork:
         network (WindowNetwork): In evaluation mode, on a GPU.
 
     Attributes:
+        network (WindowNetwork): As given.
         num_frames (int): See :class:`WindowNetwork`.
         scale (int): See :class:`WindowNetwork`.
     """
 
     def __init__(self, network: WindowNetwork) -> None:
+        self.network = network
         self.num_frames = network.num_frames
         self.scale = network.scale
         self._functions = dict(encode=network.encode, refine=network.refine)

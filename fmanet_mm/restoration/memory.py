@@ -1,7 +1,8 @@
 """How high strips may be for a video's frames to fit into memory."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch.utils._pytree import tree_map
@@ -10,13 +11,13 @@ from ..ops import WHOLE_FRAMES, Strips
 from ..ops.live_bytes import LiveBytes
 from ..ops.strips import Strip
 from ..utils.host_memory import free_host_bytes
-from .protocol import WindowNetwork
+from .protocol import LevelNetwork, RecurrentNetwork, WindowNetwork
 
 USABLE_PART = 0.8
 """Of free memory; the rest is for what operations allocate for themselves."""
 
 
-class _FirstStrips(Strips):
+class FirstStrips(Strips):
     """Only the first two strips of a frame.
 
     The second has surroundings on both sides, which is the worst case. The other rows
@@ -55,19 +56,12 @@ def streaming_peak_bytes(
     Returns:
         int: Bytes.
     """
-    network = copy.deepcopy(network)
-    if isinstance(network, torch.nn.Module):
-        network.to(device='meta', dtype=dtype)
-    first = _FirstStrips(strips.rows)
+    network = without_data(network, dtype)
+    first = FirstStrips(strips.rows)
     with LiveBytes() as tensors:
         window = []
         for _ in range(network.num_frames):
-            image = torch.empty(
-                (1, 3, height, width),
-                device='meta',
-                dtype=dtype,
-                memory_format=torch.channels_last,
-            )
+            image = frame_without_data(height, width, dtype)
             window.append(network.encode(image, first))
         copies = tree_map(torch.clone, window) if graphs and not strips.rows else None
         network.refine(window, first)
@@ -75,33 +69,75 @@ def streaming_peak_bytes(
     return tensors.peak
 
 
+@torch.no_grad()
+def recurrent_peak_bytes(
+    network: RecurrentNetwork,
+    height: int,
+    width: int,
+    strips: Strips = WHOLE_FRAMES,
+    dtype: torch.dtype = torch.float32,
+) -> int:
+    """Most bytes of tensors alive at once while a recurrent network restores.
+
+    Those are the states before and after a step, the output, and temporaries; see
+    :func:`streaming_peak_bytes`.
+    """
+    network = without_data(network, dtype)
+    first = FirstStrips(strips.rows)
+    state = None
+    with LiveBytes() as tensors:
+        # The second step is the first with a state before it.
+        for _ in range(2):
+            frame = frame_without_data(height, width, dtype)
+            state = network.step(frame, state, first)[1]
+    return tensors.peak
+
+
+def without_data(network: object, dtype: torch.dtype) -> Any:
+    """A copy of a network of which only the shapes are followed."""
+    network = copy.deepcopy(network)
+    if isinstance(network, torch.nn.Module):
+        network.to(device='meta', dtype=dtype)
+    return network
+
+
+def frame_without_data(height: int, width: int, dtype: torch.dtype) -> torch.Tensor:
+    """A frame, (1, 3, H, W), of which only the shape is followed."""
+    return torch.empty(
+        (1, 3, height, width),
+        device='meta',
+        dtype=dtype,
+        memory_format=torch.channels_last,
+    )
+
+
 def choose_strips(
-    network: WindowNetwork,
+    network: WindowNetwork | LevelNetwork | RecurrentNetwork,
     height: int,
     width: int,
     budget_bytes: float,
     dtype: torch.dtype = torch.float32,
     highest: Strips = WHOLE_FRAMES,
-    graphs: bool = False,
+    peak_bytes: Callable[..., int] = streaming_peak_bytes,
 ) -> Strips:
     """Strips with which a video's frames fit into a budget.
 
     Args:
-        network (WindowNetwork): The network.
+        network (WindowNetwork | LevelNetwork | RecurrentNetwork): The network.
         height (int): Height of the LR frames.
         width (int): Their width.
         budget_bytes (float): For tensors; see :func:`free_bytes`.
         dtype (torch.dtype): Of the features; under autocast, autocast's.
         highest (Strips): To begin with.
-        graphs (bool): See :func:`streaming_peak_bytes`.
+        peak_bytes (Callable): What measures the network's memory,
+            :func:`streaming_peak_bytes` or another function of its arguments.
 
     Returns:
         Strips: ``highest`` if they fit, else halved as often as it takes; if nothing
         fits, the lowest there are.
     """
     strips = highest
-    arguments = network, height, width
-    while streaming_peak_bytes(*arguments, strips, dtype, graphs) > budget_bytes:
+    while peak_bytes(network, height, width, strips, dtype) > budget_bytes:
         lower = strips.halved(height)
         if lower is None:
             break

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from .files import atomic_write
+from .weights import check_weights
 
 _LOGGER = logging.getLogger('fmanet_mm')
 _USUAL_PREFIXES = ('', 'state_dict.')
@@ -108,6 +109,33 @@ def load_state_dict_file(
     if needed is not None:
         return select_weights(checkpoint, needed, path)
     return checkpoint.get('state_dict', checkpoint)
+
+
+def load_released_weights(
+    path: str | PathLike, key: str, owner: str
+) -> dict[str, Tensor]:
+    """Read the weights of a file that another project has released.
+
+    Args:
+        path (str | PathLike): The file; see :func:`load_checkpoint_file`.
+        key (str): Where the file has its weights.
+        owner (str): Whose file it is, such as ``"the authors'"``.
+
+    Returns:
+        dict[str, Tensor]: The weights, by the names of the other project.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is another file, or does not hold ordinary tensors.
+    """
+    checkpoint = load_checkpoint_file(path)
+    if key not in checkpoint:
+        raise ValueError(
+            f'{path} has no {key!r}, so it is not {owner} file; it has '
+            f'{sorted(map(str, checkpoint))[:5]}'
+        )
+    check_weights(checkpoint[key], f'{key!r} in {path}')
+    return checkpoint[key]
 
 
 def select_weights(

@@ -1,4 +1,7 @@
-"""Checks of weights from files of other projects."""
+"""Checks and names of weights from files of other projects."""
+
+import re
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -28,6 +31,13 @@ def check_weights(weights: object, source: str) -> None:
                 f'{source} must hold dense real tensors by name, but under {name!r} it '
                 f'has {found}'
             )
+
+
+def rename_weight(name: str, rules: Mapping[str, str]) -> str:
+    """Apply rules of regular expressions and replacements to a name, in order."""
+    for pattern, replacement in rules.items():
+        name = re.sub(pattern, replacement, name)
+    return name
 
 
 def _is_ordinary(value: object) -> bool:

@@ -128,6 +128,39 @@ def test_measures_as_the_evaluation_does(tmp_path):
     ]
 
 
+def test_several_methods_take_the_place_of_the_restored_picture(tmp_path):
+    inputs, restored, targets = make_clip()
+    methods = [{'<A>': image, 'B': 255 - image} for image in restored]
+    write_compare_page(tmp_path / 'page.html', inputs, methods, targets)
+    _, page = read(tmp_path / 'page.html')
+    names = [layer['name'] for layer in page['layers']]
+    assert names == ['Input', '<A>', 'B', 'Ground truth']
+    _, first, second, _ = (layer['key'] for layer in page['layers'])
+    assert page['right'] == second
+    for image, frame in zip(restored, page['frames'], strict=True):
+        for key, expected in ((first, image), (second, 255 - image)):
+            shown = decode(frame['images'][key])
+            assert np.abs(shown - expected.astype(float)).mean() < 1.5
+    assert page['metrics']['columns'] == [
+        *('<A>, PSNR (dB)', '<A>, SSIM', 'B, PSNR (dB)', 'B, SSIM')
+    ]
+    assert (
+        page['frames'][0]['metrics'][0]
+        == f'{psnr(restored[0], targets[0], crop_border=4):.2f}'
+    )
+
+
+def test_all_frames_are_by_the_same_methods():
+    (image, *_), (restored, *_), _ = make_clip()
+    page = ComparePage('title')
+    page.add(image, dict(A=restored))
+    for other in (dict(B=restored), restored, {}):
+        with pytest.raises(
+            ValueError, match=r"the methods .*, the first frame \['A'\]"
+        ):
+            page.add(image, other)
+
+
 def test_images_too_small_for_ssim_have_none(tmp_path):
     clip = make_clip(1, height=4, width=4)  # 16 - 2 * 4 pixels are left
     write_compare_page(tmp_path / 'page.html', *clip)

@@ -16,8 +16,8 @@ import torch
 from mmengine.config import Config
 
 import fmanet_mm.openmmlab  # noqa: F401
-from fmanet_mm.evaluation import PROTOCOLS, evaluate_folders
-from fmanet_mm.evaluation.measures import FRAME_MEASURES, PAIR_MEASURES
+from fmanet_mm.evaluation import evaluate_folders
+from fmanet_mm.evaluation.arguments import add_protocol_arguments
 from fmanet_mm.utils.names import print_any_name
 
 
@@ -27,21 +27,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('results', help='restored frames')
     parser.add_argument('targets', help='ground truth')
-    parser.add_argument(
-        '--protocol',
-        choices=[*PROTOCOLS],
-        default='published',
-        help='(default: published)',
-    )
-    parser.add_argument(
-        '--measures',
-        nargs='+',
-        choices=FRAME_MEASURES + PAIR_MEASURES,
-        help='measures, instead of those of the protocol',
-    )
-    parser.add_argument(
-        '--ann-file', type=Path, help='file with the clips to measure (default: all)'
-    )
+    add_protocol_arguments(parser)
     parser.add_argument(
         '--name', help='name of the method (default: that of the folder)'
     )

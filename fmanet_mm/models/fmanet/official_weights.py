@@ -1,6 +1,5 @@
 """The authors' released weights: their names and colour order, turned into ours."""
 
-import re
 from collections.abc import Mapping
 from os import PathLike
 
@@ -9,8 +8,11 @@ from mmengine.config import Config
 from mmengine.registry import MODELS
 from torch import Tensor
 
-from ...utils.checkpoint import load_checkpoint_file, save_checkpoint_file
-from ...utils.weights import check_weights
+from ...utils.checkpoint import load_released_weights, save_checkpoint_file
+from ...utils.weights import rename_weight
+
+OWNER = "the authors'"
+"""Whose files are converted, as messages name them."""
 
 _RULES = {
     r'^feature_extractor\.0\.': 'extractor.conv_first.',
@@ -70,7 +72,8 @@ def convert_net_d(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         stay as they are, so that strict loading refuses them.
     """
     return {
-        _rename(name, _NET_D_RULES): _as_2d(weight) for name, weight in weights.items()
+        rename_weight(name, _NET_D_RULES): _as_2d(weight)
+        for name, weight in weights.items()
     }
 
 
@@ -80,7 +83,8 @@ def convert_net_r(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     See :func:`convert_net_d`.
     """
     return {
-        _rename(name, _NET_R_RULES): _as_2d(weight) for name, weight in weights.items()
+        rename_weight(name, _NET_R_RULES): _as_2d(weight)
+        for name, weight in weights.items()
     }
 
 
@@ -119,12 +123,6 @@ def _image_channels(state_dict: Mapping[str, Tensor]):
         yield 'net_r.second_flow_head.0.weight', 1, flow_channels + 3
 
 
-def _rename(name: str, rules: Mapping[str, str]) -> str:
-    for pattern, replacement in rules.items():
-        name = re.sub(pattern, replacement, name)
-    return name
-
-
 def _as_2d(weight: Tensor) -> Tensor:
     """Drop the frame dimension of a 1x3x3 or 1x1x1 convolution."""
     is_per_frame = weight.dim() == 5 and weight.size(2) == 1
@@ -153,13 +151,11 @@ def convert_files(
         ValueError: If a file is not one of the authors', or a parameter is missing,
             left over or of another shape.
     """
-    state_dict = _prefixed(
-        'net_d.', convert_net_d(_official_part(net_d_file, 'model_D_state_dict'))
-    )
+    weights = load_released_weights(net_d_file, 'model_D_state_dict', OWNER)
+    state_dict = _prefixed('net_d.', convert_net_d(weights))
     if net_r_file:
-        state_dict |= _prefixed(
-            'net_r.', convert_net_r(_official_part(net_r_file, 'model_R_state_dict'))
-        )
+        weights = load_released_weights(net_r_file, 'model_R_state_dict', OWNER)
+        state_dict |= _prefixed('net_r.', convert_net_r(weights))
     model = MODELS.build(Config.fromfile(config).model)
     try:
         model.load_state_dict(state_dict)
@@ -171,17 +167,6 @@ def convert_files(
     save_checkpoint_file(
         dict(state_dict=state_dict, meta=dict(channel_order=channel_order)), out
     )
-
-
-def _official_part(path: str | PathLike, key: str) -> dict[str, Tensor]:
-    checkpoint = load_checkpoint_file(path)
-    if key not in checkpoint:
-        raise ValueError(
-            f"{path} has no {key!r}, so it is not the authors' file; "
-            f'it has {sorted(map(str, checkpoint))[:5]}'
-        )
-    check_weights(checkpoint[key], f'{key!r} in {path}')
-    return checkpoint[key]
 
 
 def _prefixed(prefix: str, state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:

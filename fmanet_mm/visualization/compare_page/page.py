@@ -3,7 +3,7 @@
 import base64
 import html
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from itertools import zip_longest
@@ -23,7 +23,10 @@ from ..flow_colours import flow_to_rgb
 LAYERS = dict(
     input='Input', bicubic='Bicubic', restored='Restored', target='Ground truth'
 )
-"""Names of the pictures of a frame, in the order in which they are shown."""
+"""Names of the pictures of a frame, in the order in which they are shown.
+
+With several methods, a picture for each takes the place of the two in the middle.
+"""
 
 JPEG_SETTINGS = [
     cv2.IMWRITE_JPEG_QUALITY, 95,
@@ -80,7 +83,9 @@ class ComparePage:
         self.max_frames = max_frames
         self.max_bytes = max_bytes
         self._frames: list[_Frame] = []
-        self._layers: tuple[str, ...] = ()
+        # Names of the methods by the keys of their pictures.
+        self._methods: dict[str, str] = {}
+        self._layers: dict[str, str] = {}
         self._sizes = None
         self._every = 1
         self._clip_length = 0
@@ -93,7 +98,7 @@ class ComparePage:
     def add(
         self,
         image: np.ndarray,
-        restored: np.ndarray,
+        restored: np.ndarray | Mapping[str, np.ndarray],
         target: np.ndarray | None = None,
         flow: np.ndarray | None = None,
         kernels: np.ndarray | None = None,
@@ -102,7 +107,8 @@ class ComparePage:
 
         Args:
             image (np.ndarray): LR frame, (H, W, 3), RGB, uint8 or uint16.
-            restored (np.ndarray): HR frame, (sH, sW, 3), likewise.
+            restored (np.ndarray | Mapping[str, np.ndarray]): HR frame, (sH, sW, 3),
+                likewise; or those of several methods by their names.
             target (np.ndarray, optional): Sharp HR frame, likewise; for all frames or
                 none.
             flow (np.ndarray, optional): From the frame to the frames of its window,
@@ -111,9 +117,10 @@ class ComparePage:
                 frames of its window, (T, k, k).
 
         Raises:
-            ValueError: If an image is of another kind or its size does not fit.
+            ValueError: If an image is of another kind or its size does not fit, or the
+                methods are not those of the first frame.
         """
-        images = dict(input=image, restored=restored)
+        images = dict(input=image) | self._by_method(restored)
         if target is not None:
             images['target'] = target
         index = self._clip_length
@@ -139,11 +146,27 @@ class ComparePage:
         with atomic_write(path) as draft:
             draft.write_text(self._render(), encoding='utf-8')
 
+    def _by_method(
+        self, restored: np.ndarray | Mapping[str, np.ndarray]
+    ) -> dict[str, np.ndarray]:
+        if not isinstance(restored, Mapping):
+            restored = {LAYERS['restored']: restored}
+            methods = dict(restored=LAYERS['restored'])
+        else:
+            methods = {f'method{n}': name for n, name in enumerate(restored)}
+        self._methods = self._methods or methods
+        if not methods or methods != self._methods:
+            raise ValueError(
+                f'frame {self._clip_length} has the methods {[*methods.values()]}, the '
+                f'first frame {[*self._methods.values()]}; all must have the same'
+            )
+        return dict(zip(methods, restored.values(), strict=True))
+
     def _check_sizes(self, index: int, images: dict[str, np.ndarray]) -> None:
         sizes = {name: image.shape[:2] for name, image in images.items()}
         self._sizes = self._sizes or sizes
         height, width = sizes['input']
-        scale = sizes['restored'][0] // height
+        scale = sizes[self._first_method][0] // height
         large = (scale * height, scale * width)
         fits = all(size == large for name, size in sizes.items() if name != 'input')
         if sizes != self._sizes or not fits or scale == 0:
@@ -154,13 +177,23 @@ class ComparePage:
             )
 
     @property
-    def _scale(self) -> int:
-        return self._sizes['restored'][0] // self._sizes['input'][0]
+    def _first_method(self) -> str:
+        return next(iter(self._methods))
 
     @property
-    def _measured(self) -> tuple[str, str]:
+    def _scale(self) -> int:
+        return self._sizes[self._first_method][0] // self._sizes['input'][0]
+
+    @property
+    def _is_single(self) -> bool:
+        return 'restored' in self._methods
+
+    @property
+    def _measured(self) -> tuple[str, ...]:
         """The layers that are compared with the ground truth."""
-        return ('bicubic' if self._scale > 1 else 'input'), 'restored'
+        if self._is_single:
+            return ('bicubic' if self._scale > 1 else 'input'), 'restored'
+        return tuple(self._methods)
 
     def _make_frame(
         self,
@@ -169,9 +202,13 @@ class ComparePage:
         flow: np.ndarray | None,
         kernels: np.ndarray | None,
     ) -> _Frame:
-        if self._scale > 1:
+        if self._scale > 1 and self._is_single:
             images['bicubic'] = _enlarge(images['input'], self._scale)
-        self._layers = tuple(name for name in LAYERS if name in images)
+        names = LAYERS
+        if not self._is_single:
+            first, last = (dict([(key, LAYERS[key])]) for key in ('input', 'target'))
+            names = first | self._methods | last
+        self._layers = {key: name for key, name in names.items() if key in images}
         quality = {}
         if 'target' in images:
             quality = {
@@ -199,7 +236,8 @@ class ComparePage:
             summary=self._summarise(),
             protocol=f'RGB, without a border of {self._scale} pixels; '
             'the mean is over the frames shown here.',
-            data=json.dumps(self._data()),
+            # Names must not end the element that holds the data.
+            data=json.dumps(self._data()).replace('<', '\\u003c'),
             style=_read('style.css'),
             script=_read('script.js'),
         )
@@ -211,7 +249,7 @@ class ComparePage:
 
     def _summarise(self) -> str:
         (height, width), (large_height, large_width) = (
-            self._sizes[name] for name in ('input', 'restored')
+            self._sizes[name] for name in ('input', self._first_method)
         )
         shown, length = len(self._frames), self._clip_length
         part = f'{shown} of {length} frames' if shown < length else f'{length} frames'
@@ -223,12 +261,16 @@ class ComparePage:
         )
 
     def _data(self) -> dict:
-        height, width = self._sizes['restored']
+        height, width = self._sizes[self._first_method]
         return dict(
             clip_length=self._clip_length,
             width=width,
             height=height,
-            layers=[dict(key=name, name=LAYERS[name]) for name in self._layers],
+            layers=[
+                dict(key=key, name=printable(name))
+                for key, name in self._layers.items()
+            ],
+            right=[*self._methods][-1],
             metrics=self._mean_quality(),
             frames=[
                 dict(
@@ -252,7 +294,7 @@ class ComparePage:
             for name in self._measured
         ]
         columns = [
-            f'{LAYERS[name]}, {metric}'
+            f'{printable(self._layers[name])}, {metric}'
             for name in self._measured
             for metric in ('PSNR (dB)', 'SSIM')
         ]
@@ -262,7 +304,7 @@ class ComparePage:
 def write_compare_page(
     path: str | PathLike,
     inputs: Iterable[np.ndarray],
-    restored: Iterable[np.ndarray],
+    restored: Iterable[np.ndarray | Mapping[str, np.ndarray]],
     targets: Iterable[np.ndarray] | None = None,
     flows: Iterable[np.ndarray] | None = None,
     kernels: Iterable[np.ndarray] | None = None,
@@ -277,7 +319,8 @@ def write_compare_page(
         path (str | PathLike): HTML file to write.
         inputs (Iterable[np.ndarray]): LR frames, (H, W, 3), RGB, uint8 or uint16. All
             are taken one by one; see :class:`ComparePage`, also for those below.
-        restored (Iterable[np.ndarray]): HR frames, (sH, sW, 3), likewise.
+        restored (Iterable[np.ndarray | Mapping[str, np.ndarray]]): HR frames,
+            (sH, sW, 3), likewise; or those of several methods by their names.
         targets (Iterable[np.ndarray], optional): Sharp HR frames, likewise.
         flows (Iterable[np.ndarray], optional): Each (T, H, W, 2).
         kernels (Iterable[np.ndarray], optional): Each (T, k, k).

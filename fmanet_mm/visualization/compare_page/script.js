@@ -12,7 +12,7 @@ const state = {
   cut: 50,
   zoom: 4,
   left: page.layers[0].key,
-  right: 'restored',
+  right: page.right,
   // The place to magnify, in fractions of the picture.
   x: 0.5,
   y: 0.5,
