@@ -19,7 +19,7 @@ RECORDED = Path(__file__).parents[1] / 'data/operations.json'
 
 SIZE = 180, 320
 
-MOST = dict(launches=2_130, gigabytes=40.8, device_ms=24.4, eager_ms=26.7)
+MOST = dict(launches=2_130, gigabytes=40.8, device_ms=24.4, eager_ms=32.0)
 """Of a frame of a stream, with weights in bfloat16, and a little more.
 
 Lower them with the costs.
@@ -74,7 +74,7 @@ def image(channels, dtype=torch.bfloat16, frames=3):
 def test_measured_times_of_a_frame_are_predicted(model, recorded):
     encode, refine = map(model.Cost.of, recorded)
     assert encode.device_ms == pytest.approx(11.1, rel=0.05), 'in a CUDA graph'
-    assert encode.eager_ms == pytest.approx(19.7, rel=0.25)
+    assert encode.eager_ms == pytest.approx(19.7, rel=0.05)
     assert encode.launches == pytest.approx(1_574, rel=0.25)
     assert refine.device_ms == pytest.approx(101.8, rel=0.05), 'in a CUDA graph'
     assert refine.eager_ms == pytest.approx(106.6, rel=0.1)
@@ -226,7 +226,6 @@ def test_bytes_and_launches(model):
     expected = [2 * array, 2 * array, 2 * array + 32, 2 * array + 4, array * 3 // 2]
     started = kernels(model, call)
     assert [kernel.bytes for kernel in started] == expected
-    assert [kernel.launches for kernel in started] == [1] * 5
     first = started[0]
     assert first.ms == pytest.approx(2 * array / 2908e6 + model.KERNEL_US / 1e3)
 
