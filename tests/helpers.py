@@ -36,6 +36,47 @@ def tiny_network(**sizes):
     return build_network(tiny_config(**sizes)).eval()
 
 
+def tiny_pp_config(kind='FMANetPP', scale=2, exposure=True, net_r=None, **sizes):
+    """Config of a tiny FMA-Net++ that still has all parts."""
+    architecture = dict(
+        channels=12,
+        scale=scale,
+        num_flows=2,
+        num_blocks=2,
+        num_attention_blocks=1,
+        num_heads=2,
+        num_rdbs=1,
+        growth_channels=4,
+        num_dense_layers=2,
+        modulation_channels=4,
+        degradation_kernel_size=scale + 4,
+    )
+    architecture.update(sizes)
+    model = dict(
+        type=kind,
+        architecture=architecture,
+        exposure=dict(type='ExposureExtractor', width=4, num_stages=2),
+    )
+    if kind == 'FMANetPP':
+        model['net_r'] = net_r or {}
+    if exposure is False:
+        model['exposure'] = None
+    return Config(dict(model=model))
+
+
+def tiny_pp_network(**options):
+    """The network of :func:`tiny_pp_config`, random also where training starts at zero.
+
+    The last layers of modulation are zero at first, and would hide the exposure.
+    """
+    torch.manual_seed(0)
+    network = build_network(tiny_pp_config(**options)).eval()
+    for name, parameter in network.named_parameters():
+        if '.modulation.' in name:
+            torch.nn.init.normal_(parameter, std=0.3)
+    return network
+
+
 def moving_images(num_frames, size=(10, 14)):
     """Images of a pattern that moves, uint8."""
     y, x = np.mgrid[: size[0], : size[1]]

@@ -23,10 +23,19 @@ from mmengine.config import Config, ConfigDict
 from mmengine.dataset import Compose
 from mmengine.optim import build_optim_wrapper
 
+from fmanet_mm.evaluation import ExposureKNNAccuracy, VSRDBMetric
 from fmanet_mm.restoration.loading import build_network, build_restorer, load_network
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
-FOLDERS = ('.', 'ablations', 'baselines', 'demo')
+FOLDERS = (
+    '.',
+    'ablations',
+    'baselines',
+    'demo',
+    'fmanet_pp',
+    'fmanet_pp/ablations',
+)
+PP = 'fmanet_pp/'
 NAMES = sorted(
     str(path.relative_to(CONFIGS).with_suffix(''))
     for folder in FOLDERS
@@ -141,18 +150,23 @@ def test_a_config_is_short(name):
 
 
 def test_the_network_builds_for_restoring(config):
-    """Any but those of stage 1, which restore nothing."""
-    if config.model.type == 'FMANetStage1':
+    """Any but those of stage 1 and before, which restore nothing."""
+    if config.model.type in ('FMANetStage1', 'FMANetPPStage1', 'FMANetPPExposure'):
         return
     with torch.device('meta'):
         network = build_network(config)
     restorer = build_restorer(network.eval())
-    assert restorer.scale == (
-        1 if config.model.get('generator', {}).get('type') == 'STFAN' else 4
+    deblurs_only = (
+        '_x1_' in Path(config.filename).stem
+        or config.model.get('generator', {}).get('type') == 'STFAN'
     )
-    if restorer.context is not None:
+    assert restorer.scale == (1 if deblurs_only else 4)
+    if config.model.type == 'FMANetPP':
+        levels = 2 * config.model.architecture.num_blocks
+        assert restorer.context in (levels, None)
+    elif restorer.context is not None:
         (dataset,) = datasets(config.test_dataloader)
-        assert restorer.context == dataset.num_input_frames // 2
+        assert restorer.context == dataset.get('num_input_frames', 3) // 2
 
 
 LIGHT = (
@@ -222,8 +236,21 @@ def test_the_best_checkpoint_is_by_a_metric_of_validation(config):
     if evaluator:
         first = evaluator[0] if isinstance(evaluator, list) else evaluator
         metrics = EVALUATORS.build(first).metrics
-        names = [f'{m.prefix}/{m.metric}' if m.prefix else m.metric for m in metrics]
+        names = [
+            f'{metric.prefix}/{name}' if metric.prefix else name
+            for metric in metrics
+            for name in measures_of(metric)
+        ]
         assert config.default_hooks.checkpoint.save_best in names
+
+
+def measures_of(metric):
+    """Names of what a metric measures."""
+    if isinstance(metric, ExposureKNNAccuracy):
+        return ['accuracy']
+    if isinstance(metric, VSRDBMetric):
+        return metric.measures
+    return [metric.metric]
 
 
 @pytest.mark.parametrize('name', ['stage2', 's_stage2', 'stage2_mini', 'stage2_400e'])
@@ -259,7 +286,7 @@ def test_published_sizes():
 def test_the_metafile_says_what_the_configs_describe(entry):
     path = CONFIGS.parent / entry['Config']
     name = str(path.relative_to(CONFIGS).with_suffix(''))
-    assert Path(name).name == entry['Name']
+    assert entry['Name'] in (Path(name).name, name.replace('/', '_'))
     assert parameters(name) == entry['Metadata']['Parameters']
     if 'Weights' in entry:
         load_network(CONFIGS.parent / entry['Weights'], path)
@@ -293,7 +320,9 @@ def test_stage_2_weighs_the_losses_as_published():
     }
 
 
-@pytest.mark.parametrize('stage_2', [name for name in NAMES if '_stage2' in name])
+@pytest.mark.parametrize(
+    'stage_2', [name for name in NAMES if '_stage2' in name and PP not in name]
+)
 def test_stage_2_starts_from_the_last_checkpoint_of_a_stage_1(stage_2):
     """Of its own, or of one that is the same for several."""
     config = load(stage_2)
@@ -308,7 +337,7 @@ def test_stage_2_starts_from_the_last_checkpoint_of_a_stage_1(stage_2):
     work_dir, iterations = re.fullmatch(
         r'work_dirs/(\w+)/iter_(\d+)\.pth', init_cfg.checkpoint
     ).groups()
-    (stage_1,) = (name for name in NAMES if Path(name).name == work_dir)
+    (stage_1,) = (n for n in NAMES if Path(n).name == work_dir and PP not in n)
     own = stage_2.replace('_stage2', '_stage1')
     assert stage_1 == own or own not in NAMES
     trained = load(stage_1)
@@ -319,9 +348,10 @@ def test_stage_2_starts_from_the_last_checkpoint_of_a_stage_1(stage_2):
     assert trained.model.type == 'FMANetStage1'
 
 
-def test_work_folders_are_told_apart_by_their_names():
-    names = [Path(name).name for name in NAMES]
-    assert len(names) == len({*names})
+def test_work_folders_are_told_apart():
+    """By the name of the config, unless it says more."""
+    folders = [load(name).get('work_dir') or Path(name).name for name in NAMES]
+    assert len(folders) == len({*folders})
 
 
 def changes(name, base):
@@ -413,7 +443,7 @@ def test_in_one_stage_nothing_was_trained_before():
     assert load('ablations/component_one_stage').model.net_d.init_cfg is None
 
 
-@pytest.mark.parametrize('folder', ['ablations', 'baselines'])
+@pytest.mark.parametrize('folder', ['ablations', 'baselines', 'fmanet_pp/ablations'])
 def test_every_config_stands_in_the_table_of_its_folder(folder):
     table = (CONFIGS / folder / 'README.md').read_text()
     mentioned = {*re.findall(r'`(\w+)(?:\.py)?`', table)}

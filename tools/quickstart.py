@@ -29,6 +29,7 @@ SHARP, BLURRY = RESULTS / 'sharp', RESULTS / 'blurry'
 RESTORED = RESULTS / 'restored'
 PAGE = RESULTS / 'restored.html'
 PICTURE = RESULTS / 'picture.png'
+ANIMATION = RESULTS / 'animation.webp'
 
 SUB_FRAMES, STRIDE = 3, 2
 HELD_OUT = 0.2
@@ -109,6 +110,7 @@ def plot(args: argparse.Namespace) -> str:
     from fmanet_mm.restoration.images import to_image, to_tensor
     from fmanet_mm.utils.quality import psnr
     from fmanet_mm.video.reader import open_frames
+    from fmanet_mm.visualization.animation import write_animation
     from fmanet_mm.visualization.comparison import plot_comparison
 
     clips = {}
@@ -131,9 +133,10 @@ def plot(args: argparse.Namespace) -> str:
     )
     truth = to_tensor(clips[SHARP][middle])
     plot_comparison(load_network(DEMO), window, truth, PICTURE, degradation=False)
+    write_animation(ANIMATION, bicubic, clips[RESTORED])
     return (
         f'PSNR {before:.2f} dB by bicubic upsampling, {after:.2f} dB restored: '
-        f'{after - before:+.2f} dB. Picture: {PICTURE}'
+        f'{after - before:+.2f} dB. Picture: {PICTURE}, animation: {ANIMATION}'
     )
 
 

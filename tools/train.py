@@ -45,6 +45,13 @@ def parse_args():
         'the config, or with --from that file)',
     )
     parser.add_argument(
+        '--exposure',
+        type=existing_file,
+        metavar='CHECKPOINT',
+        help='checkpoint of the exposure extractor of FMA-Net++ (default: that of the '
+        'config, or with --stage1 or --from that file, which this cannot replace)',
+    )
+    parser.add_argument(
         '--amp',
         action='store_true',
         help='mixed precision: in bfloat16, or with loss scaling on GPUs without it',
@@ -55,7 +62,10 @@ def parse_args():
         help='scale the learning rate by the batch size of all processes over '
         'auto_scale_lr.base_batch_size of the config',
     )
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.exposure and (args.start or args.stage1):
+        parser.error('--exposure: --from and --stage1 bring the extractor along')
+    return args
 
 
 def resume(cfg: Config, checkpoint: str, trust_checkpoint: bool) -> None:
@@ -79,6 +89,25 @@ def start_from_stage_1(cfg: Config, checkpoint: str) -> None:
             'from no stage 1; name a config of stage 2, or omit --stage1'
         )
     init_cfg.checkpoint = checkpoint
+    if exposure_init_cfg(cfg):
+        # Stage 1 of FMA-Net++ holds the extractor that NetD was trained with.
+        cfg.model.exposure.init_cfg.checkpoint = checkpoint
+
+
+def use_exposure_extractor(cfg: Config, checkpoint: str) -> None:
+    """Take the exposure extractor of ``checkpoint`` instead of the config's."""
+    if not exposure_init_cfg(cfg):
+        raise ValueError(
+            f'--exposure sets model.exposure.init_cfg.checkpoint, but {cfg.filename} '
+            'starts from no exposure extractor; name a config of FMA-Net++, or omit '
+            '--exposure'
+        )
+    cfg.model.exposure.init_cfg.checkpoint = checkpoint
+
+
+def exposure_init_cfg(cfg: Config) -> dict | None:
+    """Where the config takes its exposure extractor from, if it has one."""
+    return (cfg.model.get('exposure') or {}).get('init_cfg')
 
 
 def start_from(cfg: Config, checkpoint: str, stage1: str | None) -> FineTuneHook:
@@ -89,6 +118,8 @@ def start_from(cfg: Config, checkpoint: str, stage1: str | None) -> FineTuneHook
     if init_cfg:
         cfg.model.setdefault('net_d', {})
         cfg.model.net_d.init_cfg = init_cfg if stage1 else None
+    if exposure_init_cfg(cfg) and not stage1:
+        cfg.model.exposure.init_cfg = None
     return FineTuneHook(keep_net_d=bool(stage1))
 
 
@@ -130,6 +161,8 @@ def main() -> None:
     hooks = []
     if args.stage1:
         start_from_stage_1(cfg, args.stage1)
+    if args.exposure:
+        use_exposure_extractor(cfg, args.exposure)
     start = args.start or (not cfg.get('resume') and cfg.get('load_from'))
     if start:
         hooks.append(start_from(cfg, start, args.stage1))

@@ -136,7 +136,11 @@ def _add_network_options(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         '--device',
-        help='cpu, cuda, cuda:1, mps, xpu ... (default: a GPU if there is one)',
+        metavar='DEVICE[,DEVICE...]',
+        help='cpu, cuda, cuda:1, mps, xpu ...; several such as cuda:0,cuda:1, or all '
+        'GPUs by all, share the inputs or the parts of one, with the same result '
+        '(default: a GPU if there is one; for each process of torchrun or srun its '
+        'own)',
     )
     group.add_argument(
         '--dtype',

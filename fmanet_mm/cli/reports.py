@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
+from ..video.spans import Part
 from .jobs import Job
 
 JSON_INTERVAL = 1.0
@@ -32,6 +33,8 @@ class Outcome(NamedTuple):
         page (Path | None): The page that compares input and output.
         error (str | None): The error, in one line.
         exit_code (int): The exit code it asks for.
+        part (Part | None): The part that this process has done, while other processes
+            are at work on the output; None if it is complete or failed.
     """
 
     job: Job
@@ -40,6 +43,7 @@ class Outcome(NamedTuple):
     page: Path | None = None
     error: str | None = None
     exit_code: int = 0
+    part: Part | None = None
 
 
 class TextReport:
@@ -51,13 +55,13 @@ class TextReport:
 
     def __init__(self, used_memory: Callable[[], float]) -> None:
         self._used_memory = used_memory
-        self._began = None
+        self._began: dict[Job, tuple[float, int]] = {}
         self._reported = 0.0
         self._bar_width = 0
         self._out = sys.stdout
 
     def progress(self, job: Job, done: int, total: int | None) -> None:
-        """Report how far a job is.
+        """Report how far a job is; of several that run, the one that began first.
 
         Args:
             job (Job): The job.
@@ -68,15 +72,17 @@ class TextReport:
         now = time.monotonic()
         on_terminal = sys.stderr.isatty()
         interval = DRAW_INTERVAL if on_terminal else LOG_INTERVAL
-        if self._began is None:
-            self._began = now, done
+        if job not in self._began:
+            self._began[job] = now, done
             if not on_terminal:
                 self._reported = now
                 return
-        elif now - self._reported < interval and not (on_terminal and done == total):
+        if job != next(iter(self._began)):
+            return
+        if now - self._reported < interval and not (on_terminal and done == total):
             return
         self._reported = now
-        began, first = self._began
+        began, first = self._began[job]
         line = describe_progress(done, total, now - began, first)
         line = f'{job.src.name}: {line[:-1]}, {self._used_memory():.1f} GiB]'
         if on_terminal:
@@ -86,12 +92,19 @@ class TextReport:
 
     def end(self, outcome: Outcome) -> None:
         """Report how a job ended."""
-        self._began = None
+        self._began.pop(outcome.job, None)
         if self._bar_width:
             _print('', sys.stderr)
             self._bar_width = 0
         if outcome.error is not None:
             self.error(outcome.error)
+        elif outcome.part is not None:
+            _print(
+                f'{outcome.job.src}: part {outcome.part.index + 1} of '
+                f'{outcome.part.count} is done, {outcome.num_frames or 0} frames; the '
+                'process that ends last joins them',
+                sys.stderr,
+            )
 
     def error(self, message: str) -> None:
         """Report an error."""
@@ -100,6 +113,8 @@ class TextReport:
     def summary(self, outcomes: list[Outcome]) -> None:
         """Print one summary line per job."""
         for outcome in outcomes:
+            if outcome.part is not None:
+                continue
             parts = [f'{outcome.job.src} -> {outcome.output or "nothing"}']
             if outcome.num_frames is not None:
                 parts.append(f'{outcome.num_frames} frames')
@@ -123,7 +138,8 @@ class JsonReport:
     Each has an ``event``: ``progress`` with the ``input``, ``frames`` done, ``total``
     (null if unknown), frames per second ``fps`` and ``seconds_left`` (null while
     unknown) and ``memory_gib``; ``done`` with ``input``, ``output``, ``frames`` and
-    ``compare``; ``error`` with the same and the ``message``, its ``output`` being the
+    ``compare``; ``part`` with the same if other processes are at work on the output,
+    which is null; ``error`` with the same and the ``message``, its ``output`` being the
     partial one that was kept, or null.
 
     Args:
@@ -133,18 +149,18 @@ class JsonReport:
     def __init__(self, used_memory: Callable[[], float]) -> None:
         self._used_memory = used_memory
         self._out = sys.stdout
-        self._began = None
-        self._reported = 0.0
+        self._began: dict[Job, tuple[float, int]] = {}
+        self._reported: dict[Job, float] = {}
 
     def progress(self, job: Job, done: int, total: int | None) -> None:
         """Report how far a job is, once a second and at its end."""
         now = time.monotonic()
-        if self._began is None:
-            self._began = now, done
-        elif done != total and now - self._reported < JSON_INTERVAL:
+        if job not in self._began:
+            self._began[job] = now, done
+        elif done != total and now - self._reported[job] < JSON_INTERVAL:
             return
-        self._reported = now
-        began, first = self._began
+        self._reported[job] = now
+        began, first = self._began[job]
         fps = (done - first) / (now - began) if done > first else None
         self._write(
             event='progress',
@@ -158,7 +174,7 @@ class JsonReport:
 
     def end(self, outcome: Outcome) -> None:
         """Report how a job ended."""
-        self._began = None
+        self._began.pop(outcome.job, None)
         result = dict(
             input=str(outcome.job.src),
             output=outcome.output and str(outcome.output),
@@ -166,7 +182,8 @@ class JsonReport:
             compare=outcome.page and str(outcome.page),
         )
         if outcome.error is None:
-            self._write(event='done', **result)
+            event = 'done' if outcome.part is None else 'part'
+            self._write(event=event, **result)
         else:
             self._write(event='error', **result, message=outcome.error)
 

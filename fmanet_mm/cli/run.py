@@ -18,8 +18,10 @@ from ..utils.ownership import InUseError
 from ..utils.paths import find_config
 from ..video.options import ReadOptions, Resume
 from ..video.reader import FrameReader, open_frames
+from ..video.spans import Part
 from ..video.writer import open_writer
-from .jobs import Job
+from .jobs import Job, Task
+from .launch import Rank, device_of_rank, find_devices, find_rank
 from .reports import JsonReport, Outcome, TextReport
 
 INTERRUPTED = 130
@@ -38,47 +40,95 @@ def run_jobs(args: argparse.Namespace, jobs: list[Job]) -> int:
     Returns:
         int: The exit code.
     """
-    report = (JsonReport if args.json else TextReport)(_used_memory)
+    team = None
+
+    def memory() -> float:
+        return used_memory() if team is None else team.used_memory()
+
+    report = (JsonReport if args.json else TextReport)(memory)
     outcomes = {}
-    with _only_results_on_stdout(), _sigterm_as_interrupt():
+    with _only_results_on_stdout(), _sigterm_as_interrupt(), ExitStack() as opened:
         try:
             _check_network(args)
-            for job in jobs:
-                error = _open_error(job, args)
+            rank = find_rank(os.environ)
+            tasks = _tasks_of(rank, jobs)
+            for task in tasks:
+                error = _open_error(task, args)
                 if error is not None:
-                    outcomes[job] = Outcome(job, error=error, exit_code=FAILED)
-                    report.end(outcomes[job])
-            restorer = None if len(outcomes) == len(jobs) else _load_restorer(args)
+                    outcomes[task.job] = Outcome(
+                        task.job, error=error, exit_code=FAILED
+                    )
+                    report.end(outcomes[task.job])
+            tasks = [task for task in tasks if task.job not in outcomes]
+            devices = find_devices(args.device)
+            if not tasks:
+                running = iter([])
+            elif rank is None and len(devices) > 1:
+                from .team import Team  # which imports this module
+
+                team = opened.enter_context(Team(args, devices))
+                running = team.run([task.job for task in tasks], report)
+            else:
+                progress = report.progress
+                if rank is not None:
+                    args.device = device_of_rank(args.device, rank)
+                    if rank.index and not args.json:
+                        progress = _show_nothing  # There is one terminal for all.
+                running = _run_alone(tasks, args, load_restorer(args), progress)
         except (Exception, KeyboardInterrupt) as error:
-            report.error(_explain(error, args))
+            report.error(explain(error, args))
             return INTERRUPTED if isinstance(error, KeyboardInterrupt) else UNUSABLE
-        for job in jobs:
-            if job in outcomes:
-                continue
-            outcome = run_job(job, args, restorer, partial(report.progress, job))
-            outcomes[job] = outcome
+        for outcome in running:
+            outcomes[outcome.job] = outcome
             report.end(outcome)
-            if outcome.exit_code == INTERRUPTED:
+            if outcome.exit_code == INTERRUPTED and team is None:
                 break
     report.summary([outcomes[job] for job in jobs if job in outcomes])
-    return max(outcome.exit_code for outcome in outcomes.values())
+    codes = [outcome.exit_code for outcome in outcomes.values()]
+    if team is not None and team.is_interrupted:
+        codes.append(INTERRUPTED)
+    return max(codes, default=0)
+
+
+def _tasks_of(rank: Rank | None, jobs: list[Job]) -> list[Task]:
+    """The jobs of this process, or the parts of them, if a launcher has started it."""
+    if rank is None:
+        return list(map(Task, jobs))
+    if len(jobs) >= rank.count:
+        return list(map(Task, jobs[rank.index :: rank.count]))
+    return [Task(job, Part(rank.index, rank.count, rank.run)) for job in jobs]
+
+
+def _run_alone(
+    tasks: list[Task],
+    args: argparse.Namespace,
+    restorer,
+    progress: Callable[[Job, int, int | None], None],
+) -> Iterator[Outcome]:
+    for task in tasks:
+        yield run_job(task, args, restorer, partial(progress, task.job))
+
+
+def _show_nothing(job: Job, done: int, total: int | None) -> None:
+    """Ignore the progress of a job."""
 
 
 def run_job(
-    job: Job,
+    task: Task,
     args: argparse.Namespace,
     restorer,
     progress: Callable[[int, int | None], None],
 ) -> Outcome:
-    """Run one job and turn any error into an :class:`Outcome`.
+    """Run one job, or a part of it, and turn any error into an :class:`Outcome`.
 
     Args:
-        job (Job): The job.
+        task (Task): The job.
         args (argparse.Namespace): Options.
         restorer (VideoRestorer): The network.
         progress (Callable): Called with the number of frames that are done, and that
             of all or None.
     """
+    job = task.job
     outcome = Outcome(job)
 
     def note(done: int, total: int | None) -> None:
@@ -90,36 +140,41 @@ def run_job(
         if job.page is not None:
             _check_comparison(job, args, restorer)
         if not (args.resume and job.is_done()):
-            outcome = _restore(job, args, restorer, note)
+            restored = _restore(task, args, restorer, note)
+            if restored is None:
+                return outcome._replace(part=task.part)
+            outcome = restored
         outcome = outcome._replace(output=job.dst)
         if job.page is not None:
             _compare(job, args, restorer)
             outcome = outcome._replace(page=job.page)
     except (Exception, KeyboardInterrupt) as error:
-        messages = [outcome.error, _explain(error, args)]
+        messages = [outcome.error, explain(error, args)]
         is_ours = not (outcome.output or isinstance(error, InUseError))
-        kept = job.kept() if is_ours else None
-        if kept is not None:
-            messages.append(f'the finished part is kept as {kept}, --resume continues')
+        if is_ours:
+            messages += job.describe_kept()
         outcome = outcome._replace(
-            output=outcome.output or kept,
+            output=outcome.output or (job.kept() if is_ours else None),
             error='; '.join(filter(None, messages)),
             exit_code=INTERRUPTED if isinstance(error, KeyboardInterrupt) else FAILED,
         )
     return outcome
 
 
-def _open_error(job: Job, args: argparse.Namespace) -> str | None:
+def _open_error(task: Task, args: argparse.Namespace) -> str | None:
     """Why a job cannot be done, as far as it is seen before the network is loaded."""
+    job = task.job
     if args.resume and job.is_done():
         return None
     try:
         with _without_log(), open_frames(job.src, args.read) as source:
-            open_writer(job.target, source.info, args.write, _resume(args)).check_free()
+            open_writer(
+                job.target, source.info, args.write, _resume(args), part=task.part
+            ).check_free()
         if args.ground_truth is not None:
             _open_truth(args).close()
     except Exception as error:
-        return _explain(error, args)
+        return explain(error, args)
     return None
 
 
@@ -164,7 +219,8 @@ def _resume(args: argparse.Namespace) -> Resume:
     return Resume(enabled=args.resume, keep_partial=True)
 
 
-def _load_restorer(args: argparse.Namespace):
+def load_restorer(args: argparse.Namespace):
+    """Load the network that the options name."""
     from ..restoration import VideoRestorer
 
     restorer = VideoRestorer.load(
@@ -180,13 +236,15 @@ def _load_restorer(args: argparse.Namespace):
 
 
 def _restore(
-    job: Job,
+    task: Task,
     args: argparse.Namespace,
     restorer,
     progress: Callable[[int, int | None], None],
-) -> Outcome:
+) -> Outcome | None:
+    """Restore a video; None if other processes complete it."""
     from ..restoration import EndedEarlyError, RestoreOptions
 
+    job, part = task
     options = RestoreOptions(
         scale=args.scale,
         detect_scenes=args.detect_scenes,
@@ -195,12 +253,17 @@ def _restore(
         resume=_resume(args),
     )
     try:
-        restored = restorer.restore_video(job.src, job.target, options, progress)
+        if part is None:
+            restored = restorer.restore_video(job.src, job.target, options, progress)
+        else:
+            restored = restorer.restore_part(
+                job.src, job.target, part, options, progress
+            )
     except EndedEarlyError as error:
-        message = _explain(error, args)
+        message = explain(error, args)
         frames = error.restored.num_frames
         return Outcome(job, frames, error=message, exit_code=FAILED)
-    return Outcome(job, restored.num_frames)
+    return None if restored is None else Outcome(job, restored.num_frames)
 
 
 def _compare(job: Job, args: argparse.Namespace, restorer) -> None:
@@ -218,7 +281,7 @@ def _compare(job: Job, args: argparse.Namespace, restorer) -> None:
         )
 
 
-def _explain(error: BaseException, args: argparse.Namespace) -> str:
+def explain(error: BaseException, args: argparse.Namespace) -> str:
     """Describe an error in one line, even one that cannot be described."""
     try:
         return _describe(error, args)
@@ -256,7 +319,7 @@ def _is_out_of_memory(error: BaseException) -> bool:
     return is_out_of_memory(error)
 
 
-def _used_memory() -> float:
+def used_memory() -> float:
     """Memory in use, of the GPU if that is used, in GiB."""
     torch = sys.modules.get('torch')
     on_gpu = torch is not None and torch.cuda.is_available()

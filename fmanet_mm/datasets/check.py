@@ -207,8 +207,8 @@ def _list_clip(
     if length not in (None, count):
         faults.append(Fault(folder, f'{has}, but {dataset.ann_file} says {length}'))
     if not dataset.windows(count):
-        least = dataset.num_input_frames
-        faults.append(Fault(folder, f'{has}, fewer than the {least} of a window'))
+        reason, _, _ = dataset.describe_short_clip().partition(';')
+        faults.append(Fault(folder, f'{has}, {reason}'))
     if 'flow' in dataset.data_prefix and len(everything) == count:
         files['flow'], found = _list_flow(dataset, clip, sorted(everything))
         faults += found

@@ -5,6 +5,7 @@ proportions of the sampled motion matter: :meth:`Scene.with_speed` sets its spee
 """
 
 from collections.abc import Callable
+from math import inf
 
 import cv2
 import numpy as np
@@ -52,6 +53,7 @@ def sample_scene(
     scale: int,
     num_pieces: int,
     speed: float,
+    swing: float = inf,
 ) -> Scene:
     """Sample a scene: a background, pieces in front of it, and a shaking camera.
 
@@ -62,14 +64,19 @@ def sample_scene(
         scale (int): Ratio of HR to LR size, s.
         num_pieces (int): Number of layers in front of the background.
         speed (float): See :meth:`Scene.with_speed`.
+        swing (float): See :class:`Trajectory`; of all objects and the camera.
 
     Returns:
         Scene: The scene.
     """
     frame = scale * np.array(size)
     layers = [_sample_background(rng, sample_photo(rng), frame)]
-    layers += [_sample_piece(rng, sample_photo(rng), frame) for _ in range(num_pieces)]
-    camera = _sample_trajectory(rng, _centre(frame), frame.min() / 2, SHAKE_WAVES)
+    layers += [
+        _sample_piece(rng, sample_photo(rng), frame, swing) for _ in range(num_pieces)
+    ]
+    camera = _sample_trajectory(
+        rng, _centre(frame), frame.min() / 2, SHAKE_WAVES, swing
+    )
     return Scene(layers, camera, size, scale).with_speed(speed)
 
 
@@ -85,7 +92,7 @@ def _sample_background(
 
 
 def _sample_piece(
-    rng: np.random.Generator, photo: np.ndarray, frame: np.ndarray
+    rng: np.random.Generator, photo: np.ndarray, frame: np.ndarray, swing: float
 ) -> Layer:
     radius = rng.uniform(*PIECE_RADIUS) * frame.min()
     mask = _sample_mask(rng, radius)
@@ -94,7 +101,8 @@ def _sample_piece(
     placement = similarity(
         rng.uniform(-np.pi, np.pi), 1 / OVERSAMPLING, _centre(image.shape), place
     )
-    return Layer(image, mask, placement, _sample_trajectory(rng, place, radius, 0))
+    trajectory = _sample_trajectory(rng, place, radius, 0, swing)
+    return Layer(image, mask, placement, trajectory)
 
 
 def _sample_mask(rng: np.random.Generator, radius: float) -> np.ndarray:
@@ -138,7 +146,11 @@ def _cut(rng: np.random.Generator, photo: np.ndarray, size: np.ndarray) -> np.nd
 
 
 def _sample_trajectory(
-    rng: np.random.Generator, centre: np.ndarray, radius: float, num_waves: int
+    rng: np.random.Generator,
+    centre: np.ndarray,
+    radius: float,
+    num_waves: int,
+    swing: float = inf,
 ) -> Trajectory:
     """Sample the motion of an object, about one pixel per frame at its rim."""
     direction = rng.uniform(0, 2 * np.pi)
@@ -151,6 +163,7 @@ def _sample_trajectory(
         waves=SHAKE_SIZE * units * rng.normal(size=(num_waves, 4)),
         frequencies=2 * np.pi / rng.uniform(*SHAKE_PERIODS, size=(num_waves, 4)),
         phases=rng.uniform(0, 2 * np.pi, size=(num_waves, 4)),
+        swing=swing,
     )
 
 

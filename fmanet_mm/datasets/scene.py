@@ -3,13 +3,13 @@
 A layer is a flat piece of a photo. Its points move by similarity transforms, so that
 the flow of visible pixels is known exactly. Positions are (x, y) in pixels of the HR
 frame, whose centre is also the centre of camera rotations; time is counted in frames
-from the centre frame of a window.
+from the middle of a window or clip.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from math import ceil, cos, exp, floor, sin
+from math import ceil, cos, exp, floor, inf, sin
 
 import cv2
 import numpy as np
@@ -46,6 +46,9 @@ class Trajectory:
         waves (np.ndarray): Amplitudes of K sine waves, (K, 4).
         frequencies (np.ndarray): Their frequencies, in radians a frame, (K, 4).
         phases (np.ndarray): Their phases in radians, (K, 4).
+        swing (float): Largest time in frames, in either direction, that velocity and
+            acceleration lead away from the start; the motion then reverses smoothly. In
+            long clips objects thus stay near. By default they never turn back.
     """
 
     centre: np.ndarray
@@ -54,6 +57,7 @@ class Trajectory:
     waves: np.ndarray
     frequencies: np.ndarray
     phases: np.ndarray
+    swing: float = inf
 
     def scaled(self, factor: float) -> 'Trajectory':
         """The same trajectory with all motion multiplied by ``factor``."""
@@ -66,11 +70,13 @@ class Trajectory:
 
     def pose(self, time: float) -> np.ndarray:
         """Matrix (3, 3) from positions at time 0 to positions at ``time``."""
-        swing = np.sin(self.frequencies * time + self.phases) - np.sin(self.phases)
+        shake = np.sin(self.frequencies * time + self.phases) - np.sin(self.phases)
+        if self.swing < inf:
+            time = self.swing * sin(time / self.swing)
         x, y, angle, log_zoom = (
             self.velocity * time
             + self.acceleration * time**2 / 2
-            + (self.waves * swing).sum(0)
+            + (self.waves * shake).sum(0)
         )
         return similarity(angle, exp(log_zoom), self.centre, self.centre + (x, y))
 
@@ -235,22 +241,42 @@ class Scene:
         Returns:
             np.ndarray: float32 of shape (H, W, 2), x then y, in LR pixels.
         """
-        moves = np.stack(self._poses(time))
-        moves = (moves - np.eye(3))[:, :2] / self.scale
+        return self._flow_of(self._visible_at_centre, self._poses(time))
+
+    def neighbour_flow(self, time: float) -> tuple[np.ndarray, np.ndarray]:
+        """Flow from the frame at ``time`` to the frames before and after it.
+
+        It is that of the layer visible at ``time``, see :meth:`flow`.
+
+        Returns:
+            tuple[np.ndarray]: To the previous and to the next frame, each float32 of
+            shape (H, W, 2), x then y, in LR pixels.
+        """
+        visible = self.visible_layers(time)
+        back = np.linalg.inv(np.stack(self._poses(time)))
+        previous, following = (
+            self._flow_of(visible, np.stack(self._poses(other)) @ back)
+            for other in (time - 1, time + 1)
+        )
+        return previous, following
+
+    @cached_property
+    def _visible_at_centre(self) -> np.ndarray:
+        return self.visible_layers(0)
+
+    def _flow_of(self, visible: np.ndarray, moves: Sequence[np.ndarray]) -> np.ndarray:
+        """Flow where each pixel moves with its layer."""
+        shifts = (np.stack(moves) - np.eye(3))[:, :2] / self.scale
         # The centre of an LR pixel is between HR pixels.
         rows, columns = (
             self.scale * np.arange(side) + (self.scale - 1) / 2 for side in self.size
         )
-        at_pixel = moves[self._visible_at_centre]
+        at_pixel = shifts[visible]
         return (
             at_pixel[..., 0] * columns[:, None]
             + at_pixel[..., 1] * rows[:, None, None]
             + at_pixel[..., 2]
         ).astype(np.float32)
-
-    @cached_property
-    def _visible_at_centre(self) -> np.ndarray:
-        return self.visible_layers(0)
 
     def _scaled(self, factor: float) -> 'Scene':
         layers = [

@@ -127,19 +127,20 @@ class VSRDBDataset(BasicFramesDataset):
             FileNotFoundError: If a folder of clips or the annotation file is missing.
             ValueError: If the annotation is malformed.
         """
+        roots = [root for kind in self.image_kinds() for root in self.clip_roots(kind)]
         for kind in self.image_kinds():
-            if not self.file_backend.isdir(self._root(kind)):
-                raise FileNotFoundError(
-                    f'there is no data folder {self._root(kind)} '
-                    f'(data_prefix[{kind!r}])'
-                )
+            for root in self.clip_roots(kind):
+                if not self.file_backend.isdir(root):
+                    raise FileNotFoundError(
+                        f'there is no data folder {root} (data_prefix[{kind!r}])'
+                    )
         if self.ann_file:
             return read_annotation(self.ann_file)
         names = {
             name
-            for kind in self.image_kinds()
+            for root in roots
             for name in drop_clutter(
-                self.file_backend.list_dir_or_file(self._root(kind), list_file=False)
+                self.file_backend.list_dir_or_file(root, list_file=False)
             )
         }
         return dict.fromkeys(sorted(names))
@@ -155,8 +156,7 @@ class VSRDBDataset(BasicFramesDataset):
         if not windows:
             raise ValueError(
                 f'clip {clip} in {self.clip_folder("img", clip)} has {len(frames)} '
-                f'frames, fewer than the {self.num_input_frames} of a window; remove '
-                "it from the annotation file, or pad with border='replicate'"
+                f'frames, {self.describe_short_clip()}'
             )
         paths = {
             kind: [self.frame_path(kind, clip, frame) for frame in frames]
@@ -164,20 +164,29 @@ class VSRDBDataset(BasicFramesDataset):
         }
         samples = []
         for window in windows:
-            centre = window[len(window) // 2]
-            sample = dict(key=f'{clip}/{frames[centre]}')
+            stems = [frames[index] for index in window]
+            sample = dict(key=self.sample_key(clip, stems))
             for kind in paths:
                 sample[f'{kind}_path'] = [paths[kind][index] for index in window]
             if self.num_output_frames == 1 and 'gt' in paths:
-                sample['gt_path'] = paths['gt'][centre]
+                sample['gt_path'] = paths['gt'][window[len(window) // 2]]
             if 'flow' in self.data_prefix:
-                sample['flow_path'] = self.flow_paths(
-                    clip, [frames[index] for index in window]
-                )
+                sample['flow_path'] = self.flow_paths(clip, stems)
             samples.append(sample)
         if 'flow' in self.data_prefix:
             self._check_flow(clip, samples)
         return samples
+
+    def sample_key(self, clip: str, stems: list[str]) -> str:
+        """Key of the sample of these frames."""
+        return f'{clip}/{stems[len(stems) // 2]}'
+
+    def describe_short_clip(self) -> str:
+        """Say what a clip without any sample lacks, and what to do."""
+        return (
+            f'fewer than the {self.num_input_frames} of a window; remove it from the '
+            "annotation file, or pad with border='replicate'"
+        )
 
     def windows(self, length: int) -> list[list[int]]:
         """Frame indices of the windows of a clip of ``length`` frames, by centre."""
@@ -301,6 +310,10 @@ class VSRDBDataset(BasicFramesDataset):
     def image_kinds(self) -> list[str]:
         """Kinds of images in the dataset."""
         return [kind for kind in IMAGE_KINDS if kind in self.data_prefix]
+
+    def clip_roots(self, kind: str) -> list[str]:
+        """Folders in which clips are looked for, here one."""
+        return [self._root(kind)]
 
     def _root(self, kind: str) -> str:
         """The folder that holds the clips."""

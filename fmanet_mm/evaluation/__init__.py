@@ -5,9 +5,15 @@ from ..compat import prepare_openmmlab
 prepare_openmmlab()
 
 from .comparison import Comparison, Method, compare_methods
+from .exposure import (
+    ExposureKNNAccuracy,
+    ExposureSwap,
+    kernel_spread,
+    swap_exposure,
+)
 from .folders import evaluate_folders
 from .hook import EvaluationReportHook
-from .measures import LPIPS, Measures, psnr, ssim, tof
+from .measures import LPIPS, Measures, niqe, psnr, ssim, tof
 from .metric import VSRDBMetric
 from .protocol import PROTOCOLS, Protocol
 from .report import Report
@@ -17,6 +23,8 @@ __all__ = [
     'PROTOCOLS',
     'Comparison',
     'EvaluationReportHook',
+    'ExposureKNNAccuracy',
+    'ExposureSwap',
     'Measures',
     'Method',
     'Protocol',
@@ -24,7 +32,10 @@ __all__ = [
     'VSRDBMetric',
     'compare_methods',
     'evaluate_folders',
+    'kernel_spread',
+    'niqe',
     'psnr',
     'ssim',
+    'swap_exposure',
     'tof',
 ]

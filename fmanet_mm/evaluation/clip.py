@@ -24,7 +24,12 @@ class ClipMeasurement:
     _waiting: dict[int, KeptFrame] = field(default_factory=dict)
 
     def add(
-        self, place: int, output: np.ndarray, target: np.ndarray, measures: Measures
+        self,
+        place: int,
+        output: np.ndarray,
+        target: np.ndarray,
+        measures: Measures,
+        scene: np.ndarray | None = None,
     ) -> None:
         """Measure a frame and the pairs that it completes, unless already measured.
 
@@ -34,6 +39,8 @@ class ClipMeasurement:
             output (np.ndarray): uint8 RGB image of shape (H, W, 3).
             target (np.ndarray): The ground truth.
             measures (Measures): The measures to take.
+            scene (np.ndarray, optional): uint8 RGB image of any size in which motion is
+                measured; by default the target.
 
         Raises:
             ValueError: If the shapes differ or are too small.
@@ -47,7 +54,7 @@ class ClipMeasurement:
             )
         self.values[place] = measures.of_frame(output, target)
         if measures.needs_pairs:
-            self._waiting[place] = measures.keep(output, target)
+            self._waiting[place] = measures.keep(output, target, scene)
             self._measure_pairs((place, place + 1), measures)
             for neighbour in (place - 1, place, place + 1):
                 if {neighbour - 1, neighbour + 1} <= self.values.keys():

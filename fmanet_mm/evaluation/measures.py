@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..utils.quality import psnr, ssim
 
-FRAME_MEASURES = ('PSNR', 'SSIM', 'PSNR-Y', 'SSIM-Y', 'LPIPS')
+FRAME_MEASURES = ('PSNR', 'SSIM', 'PSNR-Y', 'SSIM-Y', 'LPIPS', 'NIQE')
 """Names of the measures of one frame."""
 
 PAIR_MEASURES = ('tOF',)
@@ -25,6 +25,7 @@ The paper uses RAFT.
 """
 
 _TOF_MULTIPLE, _TOF_MARGIN = 32, 8
+_NIQE_BLOCK = 96
 # pyramid scale, levels, window, iterations, neighbourhood, its sigma, flags
 _FARNEBACK = (0.5, 3, 15, 3, 5, 1.2, 0)
 # ITU-R BT.601, limited range: 16 to 235.
@@ -80,6 +81,34 @@ def tof(
     return float(np.linalg.norm(flows[0] - flows[1], axis=-1).mean())
 
 
+def niqe(image: np.ndarray, border: int = 0) -> float:
+    """Natural image quality evaluator of Mittal et al., by MMagic.
+
+    It needs no ground truth: the statistics of the luma in blocks of 96 x 96 pixels are
+    compared with those of pristine photos, whose parameters are the authors'.
+
+    Args:
+        image (np.ndarray): uint8 RGB image of shape (H, W, 3).
+        border (int): Pixels to ignore on each side.
+
+    Returns:
+        float: 0 or more; smaller is better.
+
+    Raises:
+        ValueError: If there are fewer than two blocks.
+    """
+    from mmagic.evaluation.metrics.niqe import niqe as niqe_of_bgr
+
+    height, width = (side - 2 * border for side in image.shape[:2])
+    if (height // _NIQE_BLOCK) * (width // _NIQE_BLOCK) < 2:
+        raise ValueError(
+            f'NIQE needs two blocks of {_NIQE_BLOCK} x {_NIQE_BLOCK} pixels, got '
+            f'(H, W) = {image.shape[:2]} with a border of {border}; remove NIQE from '
+            'the measures'
+        )
+    return float(niqe_of_bgr(image[..., ::-1], border, convert_to='y'))
+
+
 class LPIPS:
     """Learned perceptual distance of the ``lpips`` package, version 0.1.
 
@@ -128,10 +157,13 @@ class KeptFrame(NamedTuple):
     Attributes:
         output (np.ndarray): Grey output of shape (H, W), uint8.
         target (np.ndarray): RGB target of shape (H, W, 3), uint8.
+        scene (np.ndarray): RGB frame in which motion is measured, uint8; the target
+            unless given.
     """
 
     output: np.ndarray
     target: np.ndarray
+    scene: np.ndarray
 
 
 class Measures:
@@ -139,7 +171,7 @@ class Measures:
 
     Args:
         names (Sequence[str]): Out of ``PSNR``, ``SSIM`` (RGB), ``PSNR-Y``, ``SSIM-Y``
-            (luma), ``LPIPS`` and ``tOF``.
+            (luma), ``LPIPS``, ``NIQE`` and ``tOF``.
         border (int): Pixels that PSNR and SSIM ignore on each side.
         motion (dict, optional): Config of a :class:`fmanet_mm.flow.FlowEstimator` that
             measures the motion between consecutive targets. By default motion is not
@@ -189,6 +221,8 @@ class Measures:
                 values[name] = function(*pair, self.border)
         if self._lpips:
             values['LPIPS'] = self._lpips(output, target)
+        if 'NIQE' in self.names:
+            values['NIQE'] = niqe(output, self.border)
         return values
 
     def of_pair(self, first: KeptFrame, second: KeptFrame) -> dict[str, float]:
@@ -196,21 +230,23 @@ class Measures:
 
         Returns:
             dict[str, float]: ``tOF``, if selected, and ``motion``: the mean absolute
-            flow between the targets over pixels and components.
+            flow between the scenes over pixels and components.
         """
         values = {}
         if 'tOF' in self.names:
             targets = tuple(map(_to_grey, (first.target, second.target)))
             values['tOF'] = tof((first.output, second.output), targets)
         if self._motion:
-            flow = self._motion.estimate_arrays([first.target], [second.target])
+            flow = self._motion.estimate_arrays([first.scene], [second.scene])
             values['motion'] = float(np.abs(flow).mean())
         return values
 
     @staticmethod
-    def keep(output: np.ndarray, target: np.ndarray) -> KeptFrame:
+    def keep(
+        output: np.ndarray, target: np.ndarray, scene: np.ndarray | None = None
+    ) -> KeptFrame:
         """Keep the parts of a frame that :meth:`of_pair` needs."""
-        return KeptFrame(_to_grey(output), target)
+        return KeptFrame(_to_grey(output), target, target if scene is None else scene)
 
 
 def _to_grey(image: np.ndarray) -> np.ndarray:

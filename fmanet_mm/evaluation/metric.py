@@ -1,6 +1,8 @@
 """Metric for the test loop of MMagic."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import PurePath
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,13 +19,56 @@ from .protocol import get_protocol
 from .report import Report
 
 
+class _Frames(NamedTuple):
+    """Names of the frames of a sample.
+
+    Attributes:
+        clip (str): Name of the clip.
+        measured (list[str]): Frames that the sample is measured by.
+        every (list[str]): All frames in the sample.
+        is_clip (bool): Whether it is a clip of which all frames are measured.
+    """
+
+    clip: str
+    measured: list[str]
+    every: list[str]
+    is_clip: bool
+
+    @classmethod
+    def of(cls, sample: Mapping) -> '_Frames':
+        """Read the key and the paths of a sample."""
+        clip, _, last = sample['key'].rpartition('/')
+        every = [PurePath(path).stem for path in sample['img_path']]
+        is_clip = last not in every
+        return cls(clip, every if is_clip else [last], every, is_clip)
+
+
+class TestSetMetric(BaseMetric):
+    """A metric that MMagic's loops feed with the samples of the dataset."""
+
+    # MMagic's loops group metrics by these: one pass over the test set.
+    SAMPLER_MODE = 'normal'
+    sample_model = 'orig'
+
+    def prepare(self, module: nn.Module, dataloader: DataLoader) -> None:
+        """Look at the dataset before the first sample; here nothing is needed."""
+
+    def get_metric_sampler(
+        self, model: nn.Module, dataloader: DataLoader, metrics: list
+    ) -> DataLoader:
+        """Use the loader of the dataset; see MMagic's ``Evaluator``."""
+        return dataloader
+
+
 @METRICS.register_module()
-class VSRDBMetric(BaseMetric):
+class VSRDBMetric(TestSetMetric):
     """Measure restored frames against sharp ones by a protocol, clip by clip.
 
-    The ``meta_keys`` of the samples include ``key``, ``'<clip>/<frame>'``, and
-    ``img_path``, the paths of the window's frames, as :class:`VSRDBDataset` gives them.
-    Frames may arrive in any order, from several processes and more than once. With
+    Of a window, the centre frame is measured; of a clip whose frames are all restored,
+    every frame. The ``meta_keys`` of the samples include ``key``, ``'<clip>/<frame>'``
+    or ``'<clip>/<first frame>-<last frame>'``, and ``img_path``, the paths of all
+    frames, as :class:`VSRDBDataset` and :class:`ClipSamples` give them. Frames may
+    arrive in any order, from several processes and more than once. With
     :class:`ContiguousSampler` each process gets consecutive frames, so that hardly any
     frame is kept for a neighbour.
 
@@ -40,6 +85,9 @@ class VSRDBMetric(BaseMetric):
             motion; None omits this. The paper uses RAFT.
         lpips_net (str): See :class:`LPIPS`.
         gt_key (str): Key of the target in the data samples.
+        motion_key (str, optional): Key of the frames in which motion is measured, such
+            as ``'gt_img'``, the sharp HR frames, where blurry LR ones are the target.
+            By default that of the target.
         collect_device (str): See MMEngine's ``BaseMetric``.
         prefix (str, optional): See MMEngine's ``BaseMetric``.
 
@@ -48,10 +96,6 @@ class VSRDBMetric(BaseMetric):
         ValueError: If the protocol or a measure is unknown.
     """
 
-    # MMagic's loops group metrics by these: one pass over the test set.
-    SAMPLER_MODE = 'normal'
-    sample_model = 'orig'
-
     def __init__(
         self,
         protocol: str = 'published',
@@ -59,6 +103,7 @@ class VSRDBMetric(BaseMetric):
         motion: dict | None = MOTION_ESTIMATOR,
         lpips_net: str = 'alex',
         gt_key: str = 'gt_img',
+        motion_key: str | None = None,
         collect_device: str = 'cpu',
         prefix: str | None = None,
     ) -> None:
@@ -66,6 +111,7 @@ class VSRDBMetric(BaseMetric):
         self.protocol = get_protocol(protocol)
         self.motion = motion
         self.gt_key = gt_key
+        self.motion_key = motion_key
         self.report = None
         self._measures = Measures(
             measures or self.protocol.measures,
@@ -77,6 +123,11 @@ class VSRDBMetric(BaseMetric):
         # Places of the frames to measure, by clip, then by name.
         self._clips: dict[str, dict[str, int]] = {}
         self._measured: dict[str, ClipMeasurement] = {}
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """Names of the measures taken."""
+        return self._measures.names
 
     def prepare(self, module: nn.Module, dataloader: DataLoader) -> None:
         """List the frames of the dataset.
@@ -105,12 +156,6 @@ class VSRDBMetric(BaseMetric):
                 )
             self._clips[clip] = places
 
-    def get_metric_sampler(
-        self, model: nn.Module, dataloader: DataLoader, metrics: list
-    ) -> DataLoader:
-        """Use the loader of the dataset; see MMagic's ``Evaluator``."""
-        return dataloader
-
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Measure the frames of a batch.
 
@@ -120,22 +165,42 @@ class VSRDBMetric(BaseMetric):
         """
         for sample in data_samples:
             key = sample['key']
-            clip, _, frame = key.rpartition('/')
-            places = self._clips[clip]
-            if frame not in places:
-                continue
-            measured = self._measured.setdefault(clip, ClipMeasurement())
+            frames = _Frames.of(sample)
+            places = self._clips[frames.clip]
+            measured = self._measured.setdefault(frames.clip, ClipMeasurement())
             try:
-                measured.add(
-                    places[frame],
-                    _to_image('pred_img', sample['output']['pred_img']),
-                    _to_image(self.gt_key, sample[self.gt_key]),
-                    self._measures,
-                )
+                for index, name in enumerate(frames.measured):
+                    if name in places:
+                        images = self._read_images(sample, frames, index)
+                        measured.add(places[name], *images)
             except ValueError as error:
                 raise ValueError(f'{key} cannot be measured: {error}') from error
             if len(measured.values) == len(places):
                 measured.finish()
+
+    def _read_images(
+        self, sample: Mapping, frames: '_Frames', index: int
+    ) -> tuple[np.ndarray, np.ndarray, Measures, np.ndarray | None]:
+        """Arguments of :meth:`ClipMeasurement.add` for a frame of a sample."""
+        images = {}
+        for key in dict.fromkeys(('pred_img', self.gt_key, self.motion_key)):
+            if key is None:
+                continue
+            image = (sample['output'] if key == 'pred_img' else sample)[key]
+            if frames.is_clip:
+                if image.ndim != 4 or len(image) != len(frames.every):
+                    raise ValueError(
+                        f'{key} must be the {len(frames.every)} frames of the clip, '
+                        f'(T, 3, H, W), got {tuple(image.shape)}'
+                    )
+                image = image[index]
+            images[key] = _to_image(key, image)
+        return (
+            images['pred_img'],
+            images[self.gt_key],
+            self._measures,
+            images.get(self.motion_key),
+        )
 
     def evaluate(self, size: int | None = None) -> dict:
         """Combine the processes; see :meth:`compute_metrics`.
@@ -185,21 +250,20 @@ class VSRDBMetric(BaseMetric):
 
 
 def _find_frames(dataset) -> dict[str, tuple[set[str], set[str]]]:
-    """Names of the centre frames and of all frames in the windows, by clip."""
+    """Names of the frames to measure and of all frames in the samples, by clip."""
     clips = {}
     for index in range(len(dataset)):
         info = dataset.get_data_info(index)
-        clip, _, centre = info['key'].rpartition('/')
-        centres, frames = clips.setdefault(clip, (set(), set()))
-        if centre in centres:
+        of_sample = _Frames.of(info)
+        measured, frames = clips.setdefault(of_sample.clip, (set(), set()))
+        if not measured.isdisjoint(of_sample.measured):
             raise ValueError(
-                f'the dataset has two samples with the key {info["key"]}; test sets '
-                'with clips of the same names need separate evaluators'
+                f'the dataset has two samples with the key {info["key"]}, or with '
+                'frames of it; test sets with clips of the same names need separate '
+                'evaluators, and samples of a clip must not overlap'
             )
-        centres.add(centre)
-        frames.update(
-            path.rpartition('/')[2].rpartition('.')[0] for path in info['img_path']
-        )
+        measured.update(of_sample.measured)
+        frames.update(of_sample.every)
     return clips
 
 

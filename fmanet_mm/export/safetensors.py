@@ -21,10 +21,13 @@ def save_safetensors(
         network (nn.Module): The network.
         description (Description): Of it.
         path (str | PathLike): ``.safetensors`` file to write.
-        dtype (torch.dtype): Of the weights in the file.
+        dtype (torch.dtype): Of the weights in the file; numbers of batches, which
+            batch normalisation counts, stay integers.
     """
     weights = {
-        name: value.detach().to('cpu', dtype).contiguous()
+        name: value.detach()
+        .to('cpu', dtype if value.is_floating_point() else value.dtype)
+        .contiguous()
         for name, value in network.state_dict().items()
     }
     save_file(weights, path, {'format': 'pt', KEY: description.to_json()})

@@ -24,6 +24,18 @@ from .common import (
 from .common.modulation import GuidedModulation
 from .common.multi_attention import GuidedAttention, SelfAttention
 from .fmanet import Degradation, FMANet, NetD, NetR, Restoration
+from .fmanet_pp import (
+    ClipDegradation,
+    ExposureExtractor,
+    FMANetPP,
+    FMANetPPExposure,
+    FMANetPPStage1,
+    PointwiseKernelEmbedding,
+    SequenceNetD,
+    SequenceNetR,
+    SupervisedContrastiveLoss,
+    TapKernelEmbedding,
+)
 
 __all__ = [
     'HOFFR',
@@ -31,11 +43,16 @@ __all__ = [
     'STFAN',
     'GuidedAttention',
     'BicubicUpsampling',
+    'ClipDegradation',
     'DeformableAlignment',
     'Degradation',
     'DynamicDownsampling',
     'DynamicUpsampling',
+    'ExposureExtractor',
     'FMANet',
+    'FMANetPP',
+    'FMANetPPExposure',
+    'FMANetPPStage1',
     'FlowGuidedDynamicDownsampling',
     'FlowGuidedDynamicUpsampling',
     'GuidedModulation',
@@ -43,12 +60,17 @@ __all__ = [
     'MultiFlowWarp',
     'NetD',
     'NetR',
+    'PointwiseKernelEmbedding',
     'PredeblurEDVR',
     'RecurrentModel',
     'Restoration',
     'STFANOnBicubic',
     'STFANOnLR',
     'SelfAttention',
+    'SequenceNetD',
+    'SequenceNetR',
     'StrictPretrainedInit',
+    'SupervisedContrastiveLoss',
+    'TapKernelEmbedding',
     'WindowRestormer',
 ]

@@ -114,11 +114,7 @@ class VSRDBRecipe:
     def __post_init__(self) -> None:
         if self.stride is None:
             object.__setattr__(self, 'stride', self.sub_frames)
-        if self.sub_frames < 3 or self.sub_frames % 2 == 0:
-            raise ValueError(
-                'sub_frames must be odd, so that there is a middle frame, and at least '
-                f'3, got {self.sub_frames}'
-            )
+        self.check_sub_frames()
         for name in ('stride', 'scale', 'downscale', 'min_clip_length'):
             value = getattr(self, name)
             if value < 1:
@@ -130,6 +126,14 @@ class VSRDBRecipe:
             )
         if not 0 <= self.held_out < 1:
             raise ValueError(f'held_out must be in [0, 1), got {self.held_out}')
+
+    def check_sub_frames(self) -> None:
+        """Raise a ValueError unless blurry frames can be made of the sub-frames."""
+        if self.sub_frames < 3 or self.sub_frames % 2 == 0:
+            raise ValueError(
+                'sub_frames must be odd, so that there is a middle frame, and at least '
+                f'3, got {self.sub_frames}'
+            )
 
     def span(self, num_frames: int) -> int:
         """Number of source frames used for ``num_frames`` frames of one clip."""
@@ -178,8 +182,11 @@ class VSRDBRecipe:
             for number, piece in enumerate(pieces)
         ]
 
-    def folders(self, clip: Clip) -> tuple[str, str, str]:
-        """Folders of a clip: sharp HR, blurry LR, sharp LR frames."""
+    def folders(self, clip: Clip) -> tuple[str, ...]:
+        """Folders of a clip, in the order in which :meth:`apply` gives its frames.
+
+        Here: sharp HR, blurry LR, sharp LR frames.
+        """
         return (
             f'{clip.split}_sharp/{clip.name}',
             f'{clip.split}_blur_bicubic/X{self.scale}/{clip.name}',

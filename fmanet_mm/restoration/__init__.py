@@ -2,9 +2,11 @@
 
 from ..video.limits import Limits
 from ..video.options import ReadOptions, Resume, WriteOptions
+from ..video.spans import Part
 from .adapters import RESTORERS, SequenceRestorer, window_restorer
+from .levels import LevelRestorer
 from .loading import build_restorer, load_network, load_restorer
-from .protocol import ClipRestorer, RecurrentNetwork, WindowNetwork
+from .protocol import ClipRestorer, LevelNetwork, RecurrentNetwork, WindowNetwork
 from .recurrent import RecurrentRestorer
 from .streaming import StreamingRestorer
 from .video_restorer import (
@@ -19,8 +21,11 @@ __all__ = [
     'RESTORERS',
     'ClipRestorer',
     'EndedEarlyError',
+    'LevelNetwork',
+    'LevelRestorer',
     'Limits',
     'NotFiniteError',
+    'Part',
     'ReadOptions',
     'RecurrentNetwork',
     'RecurrentRestorer',

@@ -22,6 +22,12 @@ RESTORERS = Registry('restorer', locations=['fmanet_mm.restoration'])
 RESTORERS.register_module(module=StreamingRestorer)
 
 
+def default_restorer(network: object) -> dict[str, str]:
+    """Config of the restorer of a network whose own config names none."""
+    by_levels = hasattr(network, 'advance')
+    return dict(type='LevelRestorer' if by_levels else 'StreamingRestorer')
+
+
 class WindowFunction(nn.Module):
     """A function of whole windows as a :class:`WindowNetwork`.
 

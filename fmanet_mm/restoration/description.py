@@ -11,7 +11,7 @@ from mmengine.registry import MODELS
 from torch import nn
 
 from ..version import __version__
-from .adapters import RESTORERS
+from .adapters import RESTORERS, default_restorer
 
 KEY = 'fmanet_mm'
 """Name of the entry in a file's metadata."""
@@ -40,6 +40,9 @@ class Description:
         restorer (dict): Config of the restorer that applies it.
         num_frames (int): Frames of a window, T.
         scale (int): Ratio of the output's size to the input's, s.
+        min_size (int): Least height and width of the frames that it takes as a graph.
+        takes_presence (bool): Whether, as a graph, it reads besides a window which of
+            its frames exist; otherwise a clip's first and last frame are repeated.
         channel_order (str): Of the images that go in and come out.
         version (str): Of fmanet_mm, which exported it.
     """
@@ -48,6 +51,8 @@ class Description:
     restorer: dict[str, Any]
     num_frames: int
     scale: int
+    min_size: int = 8
+    takes_presence: bool = False
     channel_order: str = 'RGB'
     version: str = __version__
 
@@ -58,7 +63,8 @@ class Description:
         Raises:
             ValueError: If it is no network of windows, or not of this package.
         """
-        if not hasattr(network, 'refine'):
+        by_levels = hasattr(network, 'advance')
+        if not by_levels and not hasattr(network, 'refine'):
             raise ValueError(
                 f'{type(network).__name__} restores no windows and cannot be exported; '
                 'use a config and a checkpoint of a network that does, such as one of '
@@ -66,9 +72,11 @@ class Description:
             )
         description = cls(
             network=without_training(network.cfg.model.to_dict()),
-            restorer=dict(network.cfg.get('restorer', dict(type='StreamingRestorer'))),
-            num_frames=network.num_frames,
+            restorer=dict(network.cfg.get('restorer', default_restorer(network))),
+            num_frames=2 * network.num_levels + 1 if by_levels else network.num_frames,
             scale=network.scale,
+            min_size=getattr(network, 'min_size', cls.min_size),
+            takes_presence=by_levels,
         )
         try:
             description._check()
@@ -120,7 +128,7 @@ class Description:
     def _check(self) -> None:
         if self.channel_order != 'RGB':
             raise ValueError(f'the channel order {self.channel_order!r} is unknown')
-        for number in (self.num_frames, self.scale):
+        for number in (self.num_frames, self.scale, self.min_size):
             if not isinstance(number, int) or number < 1:
                 raise ValueError(f'{number!r} is no positive number')
         for config in (self.network, self.restorer):

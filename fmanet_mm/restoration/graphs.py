@@ -1,6 +1,6 @@
 """Restoring with a network that was exported as a graph, to .onnx or .pt2."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
 
@@ -12,9 +12,6 @@ from .description import KEY, Description
 
 GRAPH_SUFFIXES = ('.onnx', '.pt2')
 
-MIN_SIZE = 8
-"""Least height and width of the frames that an exported graph takes, in pixels."""
-
 
 class GraphRestorer:
     """Restores clips with a graph, window by window; a :class:`ClipRestorer`.
@@ -23,29 +20,35 @@ class GraphRestorer:
     however little memory there is.
 
     Args:
-        function (Callable): Maps windows, (1, T, 3, H, W), to frames, (1, 3, sH, sW).
+        function (Callable): Maps windows, (1, T, 3, H, W), to frames, (1, 3, sH, sW);
+            with presence, (T,), as a second argument if the description says so.
         description (Description): Of the network.
         device (torch.device): Where windows have to be and outputs are.
     """
 
     def __init__(
         self,
-        function: Callable[[Tensor], Tensor],
+        function: Callable[..., Tensor],
         description: Description,
         device: torch.device,
     ) -> None:
         self.num_frames = description.num_frames
         self.scale = description.scale
+        self.min_size = description.min_size
         self.context = self.num_frames // 2
         self.device = device
         self._function = function
+        self._takes_presence = description.takes_presence
 
-    def __call__(self, window: Tensor) -> Tensor:
+    def __call__(self, window: Tensor, present: Tensor | None = None) -> Tensor:
         """Restore the centre frame of a window.
 
         Args:
             window (Tensor): Blurry LR frames, (1, T, 3, H, W), float32, RGB in
-                [0, 1], on the device; H and W at least 8.
+                [0, 1], on the device; H and W at least ``min_size``.
+            present (Tensor, optional): Which frames exist, the others being beyond an
+                end of the clip, (T,), bool; by default all. Graphs that take windows
+                alone do not use it.
 
         Returns:
             Tensor: Sharp HR frame, (1, 3, sH, sW), about [0, 1].
@@ -54,23 +57,39 @@ class GraphRestorer:
             ValueError: If it is not such a window.
         """
         fits = window.dim() == 5 and window.shape[:3] == (1, self.num_frames, 3)
-        if not fits or min(window.shape[3:]) < MIN_SIZE:
+        if not fits or min(window.shape[3:]) < self.min_size:
             raise ValueError(
                 f'expected a window (1, {self.num_frames}, 3, H, W) of frames of at '
-                f'least {MIN_SIZE}x{MIN_SIZE} pixels, got {tuple(window.shape)}'
+                f'least {self.min_size}x{self.min_size} pixels, got '
+                f'{tuple(window.shape)}'
             )
         if window.dtype != torch.float32:
             raise ValueError(f'expected a float32 window, got {window.dtype}')
+        inputs = [window]
+        if self._takes_presence:
+            if present is None:
+                present = torch.ones(self.num_frames, dtype=torch.bool)
+            inputs.append(present.to(self.device))
         with torch.no_grad():
-            return self._function(window)
+            return self._function(*inputs)
 
     def restore(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
         """See :meth:`ClipRestorer.restore`."""
-        for window in sliding_windows(check_frames(frames), self.num_frames):
-            yield self(torch.stack(tuple(window)).unsqueeze(0)).squeeze(0)
+        numbered = enumerate(check_frames(frames))
+        for window in sliding_windows(numbered, self.num_frames):
+            numbers, images = zip(*window, strict=True)
+            present = torch.tensor(_find_present(numbers))
+            yield self(torch.stack(images).unsqueeze(0), present).squeeze(0)
 
     def peak_bytes(self, height: int, width: int) -> None:
         """Not known: it depends on the program that runs the graph."""
+
+
+def _find_present(numbers: Sequence[int]) -> list[bool]:
+    """Which frames of a window are no repetitions of an end of the clip."""
+    centre = len(numbers) // 2
+    towards_centre = (*numbers[1 : centre + 1], None, *numbers[centre:-1])
+    return [own != next_ for own, next_ in zip(numbers, towards_centre, strict=True)]
 
 
 def load_graph(
@@ -147,10 +166,11 @@ def _load_onnx(path: Path, device: torch.device) -> GraphRestorer:
         raise ValueError(f'{path} cannot be read; is it damaged? ({error})') from error
     metadata = session.get_modelmeta().custom_metadata_map
     description = Description.from_json(metadata.get(KEY), path)
-    (input_,) = session.get_inputs()
+    names = [input_.name for input_ in session.get_inputs()]
 
-    def run(window: Tensor) -> Tensor:
-        (restored,) = session.run(None, {input_.name: window.cpu().numpy()})
+    def run(*inputs: Tensor) -> Tensor:
+        arrays = (tensor.cpu().numpy() for tensor in inputs)
+        (restored,) = session.run(None, dict(zip(names, arrays, strict=True)))
         return torch.from_numpy(restored).to(device)
 
     return GraphRestorer(run, description, device)

@@ -13,15 +13,25 @@ def to_tensor(
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
     """Turn (H, W, 3), uint8 or uint16 of the full range, into (3, H, W) in [0, 1]."""
-    image = torch.from_numpy(np.ascontiguousarray(frame)).to(device).permute(2, 0, 1)
-    return image.to(dtype) / np.iinfo(frame.dtype).max
+    pixels = torch.from_numpy(np.ascontiguousarray(frame)).to(device)
+    return to_unit(pixels, dtype)
+
+
+def to_unit(pixels: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """The same for a tensor (H, W, 3), on its device."""
+    return pixels.permute(2, 0, 1).to(dtype) / torch.iinfo(pixels.dtype).max
 
 
 def to_image(frame: Tensor, dtype: DTypeLike = np.uint8) -> np.ndarray:
     """Turn (3, H, W) in [0, 1] into (H, W, 3), uint8 or uint16 of the full range."""
+    return to_pixels(frame, dtype).cpu().numpy()
+
+
+def to_pixels(frame: Tensor, dtype: DTypeLike = np.uint8) -> Tensor:
+    """The same as a tensor, on the device of the frame."""
     dtype = np.dtype(dtype)
     image = (frame.float().clamp(0, 1) * np.iinfo(dtype).max).round()
-    return image.to(getattr(torch, dtype.name)).permute(1, 2, 0).cpu().numpy()
+    return image.to(getattr(torch, dtype.name)).permute(1, 2, 0)
 
 
 def shrink(frame: Tensor, height: int, width: int) -> Tensor:

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.logging import print_log
 from mmengine.registry import MODELS
 from mmengine.utils import import_modules_from_strings
 from safetensors import safe_open
@@ -14,7 +15,7 @@ from torch import nn
 from ..compat import explained_imports, prepare_openmmlab
 from ..utils.checkpoint import load_checkpoint_file, select_weights
 from ..utils.paths import find_config
-from .adapters import RESTORERS
+from .adapters import RESTORERS, default_restorer
 from .description import KEY, Description, register_networks, without_training
 from .graphs import GRAPH_SUFFIXES, load_graph
 from .protocol import ClipRestorer
@@ -24,8 +25,6 @@ AUTOCAST_DTYPES = dict(fp32=None, bf16=torch.bfloat16, fp16=torch.float16)
 
 GENERATOR = 'generator'
 """The network within MMagic's models, in configs and in the names of weights."""
-
-STREAMING = dict(type='StreamingRestorer')
 
 
 def load_restorer(
@@ -82,14 +81,14 @@ def build_restorer(network: nn.Module, **settings: Any) -> ClipRestorer:
 
     Args:
         network (nn.Module): With ``cfg``, see :func:`build_network`; without, it must
-            be a :class:`WindowNetwork`.
+            be a :class:`WindowNetwork` or a :class:`LevelNetwork`.
         **settings: ``memory_budget`` and ``autocast_dtype``.
 
     Raises:
         ValueError: If the network restores no video.
     """
     config = getattr(network, 'cfg', None) or {}
-    restorer = config.get('restorer', STREAMING)
+    restorer = config.get('restorer', default_restorer(network))
     try:
         return RESTORERS.build(dict(network=network, **restorer, **settings))
     except (KeyError, TypeError) as error:
@@ -231,7 +230,15 @@ def _find_autocast_dtype(dtype: str, device: torch.device) -> torch.dtype | None
         raise ValueError(f'dtype must be one of {list(AUTOCAST_DTYPES)}, got {dtype!r}')
     if dtype == 'fp16' and device.type == 'cpu':
         raise ValueError('fp16 needs a GPU; use bf16 or fp32 on the CPU')
+    if dtype == 'bf16' and device.type == 'cuda' and not _computes_in_bf16():
+        print_log(f'{device} does not compute in bf16; computing in fp16')
+        dtype = 'fp16'
     return AUTOCAST_DTYPES[dtype]
+
+
+def _computes_in_bf16() -> bool:
+    """Whether the GPU has instructions for bfloat16; others only emulate it."""
+    return torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def _load_without_weights(config: Config | None) -> nn.Module:

@@ -11,13 +11,13 @@ from ..ops import WHOLE_FRAMES, Strips
 from ..ops.live_bytes import LiveBytes
 from ..ops.strips import Strip
 from ..utils.host_memory import free_host_bytes
-from .protocol import RecurrentNetwork, WindowNetwork
+from .protocol import LevelNetwork, RecurrentNetwork, WindowNetwork
 
 USABLE_PART = 0.8
 """Of free memory; the rest is for what operations allocate for themselves."""
 
 
-class _FirstStrips(Strips):
+class FirstStrips(Strips):
     """Only the first two strips of a frame.
 
     The second has surroundings on both sides, which is the worst case. The other rows
@@ -56,12 +56,12 @@ def streaming_peak_bytes(
     Returns:
         int: Bytes.
     """
-    network = _without_data(network, dtype)
-    first = _FirstStrips(strips.rows)
+    network = without_data(network, dtype)
+    first = FirstStrips(strips.rows)
     with LiveBytes() as tensors:
         window = []
         for _ in range(network.num_frames):
-            image = _frame_without_data(height, width, dtype)
+            image = frame_without_data(height, width, dtype)
             window.append(network.encode(image, first))
         copies = tree_map(torch.clone, window) if graphs and not strips.rows else None
         network.refine(window, first)
@@ -82,18 +82,18 @@ def recurrent_peak_bytes(
     Those are the states before and after a step, the output, and temporaries; see
     :func:`streaming_peak_bytes`.
     """
-    network = _without_data(network, dtype)
-    first = _FirstStrips(strips.rows)
+    network = without_data(network, dtype)
+    first = FirstStrips(strips.rows)
     state = None
     with LiveBytes() as tensors:
         # The second step is the first with a state before it.
         for _ in range(2):
-            frame = _frame_without_data(height, width, dtype)
+            frame = frame_without_data(height, width, dtype)
             state = network.step(frame, state, first)[1]
     return tensors.peak
 
 
-def _without_data(network: object, dtype: torch.dtype) -> Any:
+def without_data(network: object, dtype: torch.dtype) -> Any:
     """A copy of a network of which only the shapes are followed."""
     network = copy.deepcopy(network)
     if isinstance(network, torch.nn.Module):
@@ -101,7 +101,8 @@ def _without_data(network: object, dtype: torch.dtype) -> Any:
     return network
 
 
-def _frame_without_data(height: int, width: int, dtype: torch.dtype) -> torch.Tensor:
+def frame_without_data(height: int, width: int, dtype: torch.dtype) -> torch.Tensor:
+    """A frame, (1, 3, H, W), of which only the shape is followed."""
     return torch.empty(
         (1, 3, height, width),
         device='meta',
@@ -111,7 +112,7 @@ def _frame_without_data(height: int, width: int, dtype: torch.dtype) -> torch.Te
 
 
 def choose_strips(
-    network: WindowNetwork | RecurrentNetwork,
+    network: WindowNetwork | LevelNetwork | RecurrentNetwork,
     height: int,
     width: int,
     budget_bytes: float,
@@ -122,14 +123,14 @@ def choose_strips(
     """Strips with which a video's frames fit into a budget.
 
     Args:
-        network (WindowNetwork | RecurrentNetwork): The network.
+        network (WindowNetwork | LevelNetwork | RecurrentNetwork): The network.
         height (int): Height of the LR frames.
         width (int): Their width.
         budget_bytes (float): For tensors; see :func:`free_bytes`.
         dtype (torch.dtype): Of the features; under autocast, autocast's.
         highest (Strips): To begin with.
         peak_bytes (Callable): What measures the network's memory,
-            :func:`streaming_peak_bytes` or :func:`recurrent_peak_bytes`.
+            :func:`streaming_peak_bytes` or another function of its arguments.
 
     Returns:
         Strips: ``highest`` if they fit, else halved as often as it takes; if nothing

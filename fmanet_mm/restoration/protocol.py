@@ -3,8 +3,9 @@
 Code that reads, writes, plans, resumes or compares videos knows a
 :class:`ClipRestorer`. A network becomes one in either of two ways: it is a
 :class:`WindowNetwork`, which :class:`~fmanet_mm.restoration.StreamingRestorer` applies
-to streams; or its config names an adapter in ``restorer``, see
-``docs/add_a_network.md``.
+to streams, or a :class:`LevelNetwork`, which
+:class:`~fmanet_mm.restoration.LevelRestorer` does; or its config names an adapter in
+``restorer``, see ``docs/add_a_network.md``.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -83,6 +84,69 @@ class WindowNetwork(Protocol):
 
     def refine(self, window: Sequence[Any], strips: Strips) -> Tensor:
         """Restore the centre of T encoded frames, (1, 3, sH, sW)."""
+        ...
+
+
+class LevelState(Protocol):
+    """What a :class:`LevelNetwork` knows of frames on a level.
+
+    A named tuple of tensors, (N, ...) for N frames, and None.
+
+    Attributes:
+        feature (Tensor): What the frame's neighbours read.
+    """
+
+    feature: Tensor
+
+
+class LevelNetwork(Protocol):
+    """Restores frames level by level, each from a frame and its two neighbours.
+
+    A level reads what the level before knows of the neighbours, so an output depends on
+    ``num_levels`` frames on either side, and no frame has to wait for another of its
+    own level.
+
+    Attributes:
+        num_levels (int): Levels, L.
+        scale (int): Ratio of the output's size to the input's, s.
+    """
+
+    num_levels: int
+    scale: int
+
+    def encode(self, frame: Tensor, strips: Strips) -> Any:
+        """Compute the :class:`LevelState` of (1, 3, H, W) on level 0."""
+        ...
+
+    def advance(
+        self,
+        level: int,
+        state: Any,
+        previous: Tensor,
+        following: Tensor,
+        strips: Strips,
+    ) -> Any:
+        """Bring a frame to the next level.
+
+        Args:
+            level (int): The level it is on, 0 to L - 1.
+            state (LevelState): Of the frame.
+            previous (Tensor): Feature of the previous frame on this level, or
+                :meth:`beyond_end`.
+            following (Tensor): Feature of the following frame, likewise.
+            strips (Strips): On which large frames are computed.
+
+        Returns:
+            LevelState: On the next level.
+        """
+        ...
+
+    def beyond_end(self, feature: Tensor) -> Tensor:
+        """What a neighbour beyond an end of a clip is replaced by, for a feature."""
+        ...
+
+    def decode(self, state: Any, strips: Strips) -> Tensor:
+        """Compute the image of a frame on level L, (1, 3, sH, sW)."""
         ...
 
 

@@ -2,25 +2,37 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
-from itertools import count, dropwhile, tee
+from fractions import Fraction
+from itertools import count, groupby, tee
+from math import inf
+from operator import attrgetter
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from mmengine.config import Config
+from torch import Tensor
 
+from ..utils.background import BackgroundSink, prefetch
 from ..video.clip_info import ClipInfo
 from ..video.frames import TimedFrame, check_image
 from ..video.options import ReadOptions, Resume, WriteOptions
 from ..video.reader import FrameReader, open_frames
-from ..video.scenes import split_shots
+from ..video.scenes import number_shots, split_shots
+from ..video.segments import NUM_FRAMES
+from ..video.spans import Part, Span
 from ..video.writer import open_writer
-from .images import shrink, to_image, to_tensor
+from .images import shrink, to_pixels, to_tensor
 from .loading import load_config, load_restorer
 from .protocol import ClipRestorer
+from .transfer import Transfers
+
+QUEUED_FRAMES = 4
+"""Frames that wait between decoder and network, and between network and encoder."""
 
 
 class RestoredVideo(NamedTuple):
@@ -71,21 +83,62 @@ class IntactFrames:
 
     Attributes:
         error (ValueError | None): Why the clip ended early, if it did.
+        num_frames (int | None): Number of frames, once all have been read.
     """
 
     def __init__(self, source: FrameReader) -> None:
         self._source = source
-        self.error = None
+        self.error: ValueError | None = None
+        self.num_frames: int | None = None
 
     def __iter__(self) -> Iterator[TimedFrame]:
+        num_frames = 0
         try:
-            yield from self._source.timed()
+            for frame in self._source.timed():
+                yield frame
+                num_frames += 1
         except ValueError as error:
             self.error = error
+        self.num_frames = num_frames
 
     def shots(self, detect_scenes: bool) -> Iterable[Iterable[TimedFrame]]:
         """The shots of the clip; one, if scene cuts are not looked for."""
         return split_shots(self) if detect_scenes else [self]
+
+    def numbered(self, detect_scenes: bool) -> Iterator[tuple[int, TimedFrame]]:
+        """The frames with the number of their shot."""
+        return number_shots(self) if detect_scenes else ((0, frame) for frame in self)
+
+
+class _Input(NamedTuple):
+    """A frame to restore, or in the context of one.
+
+    Attributes:
+        run (tuple[int, int]): The same for frames that are restored together: the
+            number of their shot, and of the frames left out before them.
+        number (int): Its number in the clip.
+        frame (TimedFrame): The frame.
+        upload (Callable): Gives it as a tensor on the device.
+    """
+
+    run: tuple[int, int]
+    number: int
+    frame: TimedFrame
+    upload: Callable[[], Tensor]
+
+
+class _Output(NamedTuple):
+    """A restored frame.
+
+    Attributes:
+        image (Callable): Waits for it, and gives it as an array.
+        time (Fraction): When it is shown.
+        number (int): Its number in the clip.
+    """
+
+    image: Callable[[], np.ndarray]
+    time: Fraction
+    number: int
 
 
 @dataclass(frozen=True)
@@ -127,6 +180,7 @@ class VideoRestorer:
     ) -> None:
         self.restorer = restorer
         self.scale = restorer.scale
+        self._transfers = Transfers(restorer.device)
         self._settings = dict(settings or {})
 
     @classmethod
@@ -195,7 +249,8 @@ class VideoRestorer:
         """Restore a video file or a folder of images to either.
 
         Every frame gives a frame, with its time; audio and subtitles of a video file
-        are copied into a video file.
+        are copied into a video file. Frames are decoded and encoded in threads of their
+        own, which end with the call.
 
         Args:
             src (str | PathLike): A video file or a folder of images.
@@ -204,7 +259,8 @@ class VideoRestorer:
                 complete.
             options (RestoreOptions): How to restore it.
             progress (Callable, optional): Called with the number of frames that are
-                written, and that of all or None, first and after each frame.
+                written, and that of all or None, first and after each frame, by the
+                thread that writes. What it raises ends the run.
 
         Returns:
             RestoredVideo: The output.
@@ -216,27 +272,102 @@ class VideoRestorer:
             EndedEarlyError: If ``src`` is damaged, after the frames before the damage
                 were restored and written.
         """
+        restored = self._restore(src, dst, options, progress, None)
+        assert restored is not None
+        return restored
+
+    def restore_part(
+        self,
+        src: str | PathLike,
+        dst: str | PathLike,
+        part: Part,
+        options: RestoreOptions = RestoreOptions(),  # noqa: B008
+        progress: Callable[[int, int | None], None] | None = None,
+    ) -> RestoredVideo | None:
+        """Restore the part of a video that is this process's.
+
+        Several processes, on one or more computers that share the folder of the
+        output, restore a part each; the one that ends last joins them. The output is
+        that of :meth:`restore_video`. All frames up to those of the part are decoded,
+        so that shots are the same. If the network restores complete clips only, the
+        last process does all.
+
+        Partial output is always kept. If a process fails, the parts of the others
+        remain, and any number of processes that resume restore what is missing.
+
+        Args:
+            src (str | PathLike): See :meth:`restore_video`.
+            dst (str | PathLike): See :meth:`restore_video`.
+            part (Part): Which of the processes this is.
+            options (RestoreOptions): The same in all processes.
+            progress (Callable, optional): Called with the numbers of frames of the
+                part; see :meth:`restore_video`.
+
+        Returns:
+            RestoredVideo | None: The output; None if other processes are at work.
+
+        Raises:
+            The same as :meth:`restore_video`; EndedEarlyError in the process that joins
+            the parts.
+        """
+        return self._restore(src, dst, options, progress, part)
+
+    def _restore(
+        self,
+        src: str | PathLike,
+        dst: str | PathLike,
+        options: RestoreOptions,
+        progress: Callable[[int, int | None], None] | None,
+        part: Part | None,
+    ) -> RestoredVideo | None:
         self.check_scale(options.scale)
         report = _report_plausible(progress)
         with open_frames(src, replace(options.read, keep_depth=True)) as source:
+            if part is not None:
+                is_divisible = self.restorer.context is not None
+                num_frames = source.estimate_num_frames() if is_divisible else 1
+                part = part.of(num_frames, NUM_FRAMES)
+                if part is None:
+                    return None
             frames = IntactFrames(source)
             with open_writer(
                 dst,
                 source.info,
                 _with_names(options.write, source.info),
                 replace(options.resume, settings=self._settings_of(options)),
+                part=part,
             ) as writer:
-                report(writer.num_frames, source.info.num_frames)
-                shots = frames.shots(options.detect_scenes)
-                for frame in self._restore_shots(
-                    shots, options.scale, writer.num_frames, source.path
+                total = _num_frames_of(part, source.info.num_frames)
+                report(writer.num_frames, total)
+
+                def write(output: _Output) -> None:
+                    writer.write(output.image(), output.time, output.number)
+                    report(writer.num_frames, total)
+
+                shots = frames.numbered(options.detect_scenes)
+                inputs = self._inputs(shots, writer.missing, writer.snap)
+                outputs = self._outputs(
+                    inputs, writer.missing, options.scale, source.path
+                )
+                with (
+                    BackgroundSink(write, QUEUED_FRAMES) as sink,
+                    closing(outputs),
                 ):
-                    writer.write(*frame)
-                    report(writer.num_frames, source.info.num_frames)
-                writer.hold(source.last_duration)
+                    for output in outputs:
+                        sink.put(output)
+                if part is None:
+                    writer.hold(source.last_duration)
+                elif frames.num_frames is not None:
+                    writer.note_end(
+                        frames.num_frames, source.last_duration, frames.error
+                    )
                 report(writer.num_frames, writer.num_frames)
+        if not writer.is_complete:
+            return None
         restored = RestoredVideo(Path(dst), writer.num_frames)
-        if frames.error is not None:
+        if part is not None and writer.early_end is not None:
+            raise EndedEarlyError(ValueError(writer.early_end), restored)
+        if part is None and frames.error is not None:
             raise EndedEarlyError(frames.error, restored) from frames.error
         return restored
 
@@ -259,32 +390,51 @@ class VideoRestorer:
             detect_scenes=options.detect_scenes,
         )
 
-    def _restore_shots(
+    def _inputs(
         self,
-        shots: Iterable[Iterable[TimedFrame]],
-        scale: float | None,
-        first: int,
-        path: Path,
-    ) -> Iterator[TimedFrame]:
-        """Restore a video from its frame number ``first`` on.
+        frames: Iterable[tuple[int, TimedFrame]],
+        spans: Sequence[Span],
+        snap: Callable[[Fraction], Fraction],
+    ) -> Iterator[_Input]:
+        """Begin to upload the frames of the spans, and their context.
 
-        All frames are read, so that the shots are those of a run from the beginning,
-        but only the context of ``first`` is restored with the frames after it.
+        All frames before them are read, so that the shots are those of the clip.
         """
-        numbers = count()
-        context = self.restorer.context
-        begin = 0 if context is None else first - context
-        for shot in shots:
-            numbered = zip(shot, numbers, strict=False)
-            needed = dropwhile(lambda pair: pair[1] < begin, numbered)
-            # The last iterator pairs every output with its frame.
-            inputs, named, frames = tee(needed, 3)
-            images = (frame.image for frame, _ in inputs)
-            names = (f'frame {number} of {path}' for _, number in named)
-            restored = self._restore_frames(images, scale, names)
-            for image, (frame, number) in zip(restored, frames, strict=True):
-                if number >= first:
-                    yield frame._replace(image=image)
+        if not spans:
+            return
+        context = inf if self.restorer.context is None else self.restorer.context
+        left_out = 0
+        for number, (shot, frame) in enumerate(frames):
+            frame = frame._replace(time=snap(frame.time))
+            if any(s.first - context <= number < s.stop + context for s in spans):
+                upload = self._transfers.upload(frame.image)
+                yield _Input((shot, left_out), number, frame, upload)
+            elif number >= spans[-1].stop:
+                return
+            else:
+                left_out += 1
+
+    def _outputs(
+        self,
+        inputs: Iterable[_Input],
+        spans: Sequence[Span],
+        scale: float | None,
+        path: Path,
+    ) -> Iterator[_Output]:
+        """Restore the frames of the spans."""
+        with closing(prefetch(inputs, QUEUED_FRAMES)) as ready:
+            for _, run in groupby(ready, attrgetter('run')):
+                # The second iterator pairs every output with its input.
+                uploaded, originals = tee(run)
+                outputs = self.restorer.restore(entry.upload() for entry in uploaded)
+                for restored, entry in zip(outputs, originals, strict=True):
+                    number, frame = entry.number, entry.frame
+                    if any(span.first <= number < span.stop for span in spans):
+                        name = f'frame {number} of {path}'
+                        image = self._download(restored, frame.image, scale, name)
+                        yield _Output(image, frame.time, number)
+                    if number + 1 >= spans[-1].stop:
+                        return
 
     def _restore_frames(
         self, images: Iterable[np.ndarray], scale: float | None, names: Iterator[str]
@@ -293,13 +443,33 @@ class VideoRestorer:
         tensors = (to_tensor(image, self.restorer.device) for image in images)
         outputs = self.restorer.restore(tensors)
         for restored, original in zip(outputs, originals, strict=True):
-            name = next(names)
-            if not restored.isfinite().all():
+            yield self._download(restored, original, scale, next(names))()
+
+    def _download(
+        self, restored: Tensor, original: np.ndarray, scale: float | None, name: str
+    ) -> Callable[[], np.ndarray]:
+        """Begin to copy a restored frame to the host.
+
+        Returns:
+            Callable: Waits for the frame, and gives it as an array of the type of
+            ``original``; raises a NotFiniteError if it is not finite.
+        """
+        dtype = original.dtype
+        size = None
+        if scale not in (None, self.scale):
+            size = [round(scale * n) for n in original.shape[:2]]
+        pixels = to_pixels(restored, dtype) if size is None else restored
+        copied = self._transfers.download(pixels, restored.isfinite().all())
+
+        def finish() -> np.ndarray:
+            pixels, is_finite = copied()
+            if not is_finite:
                 raise NotFiniteError(name)
-            if scale not in (None, self.scale):
-                size = (round(scale * n) for n in original.shape[:2])
-                restored = shrink(restored, *size)
-            yield to_image(restored, original.dtype)
+            if size is not None:
+                pixels = to_pixels(shrink(pixels, *size), dtype)
+            return pixels.numpy()
+
+        return finish
 
 
 def _report_plausible(
@@ -317,6 +487,14 @@ def _report_plausible(
             progress(done, total)
 
     return report
+
+
+def _num_frames_of(part: Part | None, num_frames: int | None) -> int | None:
+    """Frames of a part of a clip; None if it is not known."""
+    if part is None:
+        return num_frames
+    stop = num_frames if part.span.stop == inf else int(part.span.stop)
+    return None if stop is None else max(0, stop - part.span.first)
 
 
 def _with_names(options: WriteOptions, info: ClipInfo) -> WriteOptions:

@@ -1,6 +1,6 @@
 """Degradation of sharp frames: blur and downsampling."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Iterator
 
 import cv2
 import numpy as np
@@ -56,14 +56,46 @@ def average_frames(
     Raises:
         ValueError: If there are no frames.
     """
-    table = _LINEAR_CODES if linear_light else _CODES
     total, number = 0, 0
-    for frame in frames:
-        total += cv2.LUT(frame, table)
-        number += 1
+    for number, total in _sums(frames, linear_light):  # noqa: B007
+        pass
     if number == 0:
         raise ValueError('frames must hold at least one frame, got none')
-    mean = total / number
+    return _encode(total / number, linear_light)
+
+
+def average_first(
+    frames: Iterable[np.ndarray], counts: Container[int], linear_light: bool = False
+) -> Iterator[np.ndarray]:
+    """Blur like cameras whose shutters open together and close one after another.
+
+    Args:
+        frames (Iterable[np.ndarray]): uint8 frames of one shape (H, W, 3).
+        counts (Container[int]): Numbers of frames, from the first on, to average.
+        linear_light (bool): See :func:`average_frames`.
+
+    Yields:
+        np.ndarray: What :func:`average_frames` gives for the first ``count`` frames, in
+        the order of the counts' size, as soon as these frames are read.
+    """
+    for number, total in _sums(frames, linear_light):
+        if number in counts:
+            yield _encode(total / number, linear_light)
+
+
+def _sums(
+    frames: Iterable[np.ndarray], linear_light: bool
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield the number and the sum, updated in place, of the first frames."""
+    table = _LINEAR_CODES if linear_light else _CODES
+    total: np.ndarray | None = None
+    for number, frame in enumerate(frames, start=1):
+        codes = cv2.LUT(frame, table)
+        total = codes if total is None else np.add(total, codes, out=total)
+        yield number, total
+
+
+def _encode(mean: np.ndarray, linear_light: bool) -> np.ndarray:
     return round_to_uint8(255 * linear_to_srgb(mean) if linear_light else mean)
 
 

@@ -23,7 +23,15 @@ _PATIENCE = 0.3
 
 
 class InUseError(ValueError):
-    """Another process holds a lock."""
+    """Another process holds a lock.
+
+    Attributes:
+        run (str | None): Name of its run, if it is one of several processes.
+    """
+
+    def __init__(self, message: str, run: str | None = None) -> None:
+        super().__init__(message)
+        self.run = run
 
 
 class OwnerLock:
@@ -36,11 +44,16 @@ class OwnerLock:
     Args:
         path (Path): The lock file.
         what (str | PathLike): What it is for, to name it in messages.
+        run (str, optional): Name of the run that this process and others belong to,
+            which an :class:`InUseError` in them has.
     """
 
-    def __init__(self, path: Path, what: str | os.PathLike) -> None:
+    def __init__(
+        self, path: Path, what: str | os.PathLike, run: str | None = None
+    ) -> None:
         self.path = path
         self._what = what
+        self._run = run
         self._own = None
 
     def acquire(self) -> None:
@@ -71,8 +84,14 @@ class OwnerLock:
             )
         raise InUseError(
             f'{self._what} is being written by another run, process {owner["pid"]}'
-            f'{where}; {remedy}'
+            f'{where}; {remedy}',
+            owner['run'],
         )
+
+    @property
+    def is_held(self) -> bool:
+        """Whether this object holds the lock."""
+        return self._own is not None
 
     def release(self) -> None:
         """Remove the lock, if this object holds it."""
@@ -83,7 +102,7 @@ class OwnerLock:
     def _create(self) -> None:
         descriptor = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
         try:
-            self._own = _this_process()
+            self._own = _this_process() | dict(run=self._run)
             os.write(descriptor, json.dumps(self._own).encode())
         finally:
             os.close(descriptor)
@@ -132,7 +151,7 @@ def _parse_owner(data: bytes) -> dict[str, Any]:
     owner = json.loads(data)
     if not isinstance(owner, dict) or not isinstance(owner.get('pid'), int):
         raise ValueError('no owner')
-    return dict(dict(host=None, started=None), **owner)
+    return dict(dict(host=None, started=None, run=None), **owner)
 
 
 def _may_run(owner: dict[str, Any]) -> bool:

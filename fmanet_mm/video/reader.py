@@ -95,6 +95,10 @@ class FrameReader:
     def close(self) -> None:
         """Release the file; no more frames can be read."""
 
+    def estimate_num_frames(self) -> int:
+        """The number of frames, counted roughly if :attr:`num_frames` is not known."""
+        return self.num_frames or 1
+
     def __iter__(self) -> Iterator[np.ndarray]:
         """Give the frames; see :meth:`timed`."""
         return (frame.image for frame in self.timed())
@@ -223,6 +227,24 @@ class VideoFileReader(FrameReader):
         """Release the file; no more frames can be read."""
         self._container.close()
         self._file.close()
+
+    def estimate_num_frames(self) -> int:
+        """See :meth:`FrameReader.estimate_num_frames`; packets are counted."""
+        if self.num_frames is not None:
+            return self.num_frames
+        count = 0
+        with open(self.path, 'rb') as file, open_container(file, {}) as container:
+            stop = None if self._end is None else self._origin + self._end
+            try:
+                for packet in container.demux(self._stream.index):
+                    if not packet.size:
+                        continue
+                    time = None if packet.pts is None else packet.pts * self._tick
+                    if time is None or time >= self._origin + self._start:
+                        count += time is None or stop is None or time < stop
+            except av.FFmpegError:
+                return max(1, count)
+        return max(1, count)
 
     def _decoder_options(self) -> dict[str, str]:
         """Keep the decoder from allocating frames larger than the header declares.

@@ -102,14 +102,18 @@ def split_shots(frames: Iterable[TimedFrame]) -> Iterator[Iterator[TimedFrame]]:
     Yields:
         Iterator[TimedFrame]: The frames of each shot, at least one.
     """
-    for _, shot in groupby(_number_shots(frames), itemgetter(0)):
+    for _, shot in groupby(number_shots(frames), itemgetter(0)):
         yield map(itemgetter(1), shot)
 
 
-def _number_shots(
+def number_shots(
     frames: Iterable[TimedFrame],
 ) -> Iterator[tuple[int, TimedFrame]]:
-    """Pair frames with the number of their shot."""
+    """Pair frames with the number of their shot, counted from 0.
+
+    Args:
+        frames (Iterable[TimedFrame]): As for :func:`mark_scene_cuts`.
+    """
     shot = 0
     for frame, begins in mark_scene_cuts(frames):
         shot += begins

@@ -3,16 +3,22 @@
 from collections.abc import Iterator
 from fractions import Fraction
 from itertools import pairwise
+from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
 import av
 
 from .encoding import Encoding
-from .work_folder import DRAFT, WorkFolder
+from .spans import Span
+from .work_folder import WorkFolder
 
 NUM_FRAMES = 50
-"""Frames of a segment, the most that are lost when a run is killed."""
+"""Frames of a segment, the most that are lost when a run is killed.
+
+Segments end where the number of frames is a multiple of it, so that they are the same
+whatever part of a clip a process writes.
+"""
 
 _FORMATS = ('nut', 'mov')
 """NUT keeps any timestamp; MOV is the fallback for codecs NUT lacks."""
@@ -49,29 +55,47 @@ class Segments:
     Args:
         folder (WorkFolder): The work folder.
         length (int, optional): Frames of a segment; None puts all into one.
-
-    Attributes:
-        num_frames (int): Frames in closed segments.
     """
 
     def __init__(self, folder: WorkFolder, length: int | None = NUM_FRAMES) -> None:
-        self.num_frames = 0
         self._folder = folder
         self._length = length
         self._closed: list[Segment] = []
+        self._next = 0
         self._container = None
 
+    @property
+    def num_frames(self) -> int:
+        """Frames in closed segments."""
+        return sum(segment.stop - segment.first for segment in self._closed)
+
+    @property
+    def spans(self) -> list[Span]:
+        """Frames in closed segments, in order."""
+        segments = sorted(self._closed, key=_first)
+        return [Span(segment.first, segment.stop) for segment in segments]
+
     def adopt(self) -> int:
-        """Adopt the segments of an earlier run; return their number of frames."""
-        found = {}
-        for path in self._folder.path.glob('*-*.segment'):
-            segment = Segment.of(path)
-            found[segment.first] = segment
+        """Adopt the segments in the folder; return their number of frames.
+
+        A segment begins where the one before it ends, or at a multiple of the length;
+        others are of no use.
+        """
+        found = map(Segment.of, self._folder.path.glob('*-*.segment'))
+        longest = {segment.first: segment for segment in sorted(found, key=_stop)}
         self._closed = []
-        self.num_frames = 0
-        while self.num_frames in found:
-            self._append(found[self.num_frames])
+        stop = 0
+        for first, segment in sorted(longest.items()):
+            follows = first == stop or (first > stop and first % NUM_FRAMES == 0)
+            if follows and segment.stop <= first - first % NUM_FRAMES + NUM_FRAMES:
+                self._closed.append(segment)
+                stop = segment.stop
         return self.num_frames
+
+    def seek(self, number: int) -> None:
+        """Let the frame of a number be written next."""
+        self.close()
+        self._next = number
 
     def describe(self) -> tuple[int, int, str, Fraction]:
         """Return height, width, pixel format and last time of the adopted frames."""
@@ -94,7 +118,7 @@ class Segments:
         self._container.mux(self._stream.encode(picture))
         self._num_open += 1
         self._is_intact = True
-        if self._num_open == self._length:
+        if self._length and (self._next + self._num_open) % self._length == 0:
             self.close()
 
     def close(self) -> None:
@@ -109,10 +133,11 @@ class Segments:
         self._container.mux(self._stream.encode())
         self._container.close()
         self._container = None
-        stop = self.num_frames + self._num_open
-        name = f'{self.num_frames:08d}-{stop:08d}.segment'
+        stop = self._next + self._num_open
+        name = f'{self._next:08d}-{stop:08d}.segment'
         self._folder.publish(self._draft, name)
-        self._append(Segment.of(self._folder.path / name))
+        self._closed.append(Segment.of(self._folder.path / name))
+        self._next = stop
 
     def abandon(self) -> None:
         """Abandon the open segment, if there is one."""
@@ -130,11 +155,11 @@ class Segments:
         last_duration: Fraction,
         begin: int = 0,
     ) -> Iterator[av.Packet]:
-        """Give the packets of all segments for a stream of another file.
+        """Give the packets of the segments for a stream of another file.
 
-        Segments keep presentation times. Decoding times are computed here, across the
-        joints too: they are the sorted presentation times, delayed by the reordering of
-        frames.
+        The segments are those from the first frame on, up to a gap. They keep
+        presentation times. Decoding times are computed here, across the joints too:
+        they are the sorted presentation times, delayed by the reordering of frames.
 
         Args:
             stream (VideoStream): The stream.
@@ -168,11 +193,12 @@ class Segments:
 
     def times(self) -> tuple[Fraction, Fraction]:
         """Return the times of the first and the last frame in seconds."""
-        first = min(map(_time, self._closed[0].packets()))
-        return first, max(map(_time, self._closed[-1].packets()))
+        chain = self._chain()
+        first = min(map(_time, chain[0].packets()))
+        return first, max(map(_time, chain[-1].packets()))
 
     def _open(self, encoding: Encoding) -> None:
-        self._draft = self._folder.path / DRAFT
+        self._draft = self._folder.draft
         self._num_open = 0
         for format in _FORMATS:
             container = av.open(
@@ -188,13 +214,21 @@ class Segments:
         self._container = container
         self._is_intact = True
 
+    def _chain(self) -> list[Segment]:
+        """The segments from the first frame on, up to a gap."""
+        chain: list[Segment] = []
+        for segment in sorted(self._closed, key=_first):
+            if segment.first == (chain[-1].stop if chain else 0):
+                chain.append(segment)
+        return chain
+
     def _packets(self) -> Iterator[av.Packet]:
-        for segment in self._closed:
+        for segment in self._chain():
             yield from segment.packets()
 
-    def _append(self, segment: Segment) -> None:
-        self._closed.append(segment)
-        self.num_frames = segment.stop
+
+_first = attrgetter('first')
+_stop = attrgetter('stop')
 
 
 def _time(packet: av.Packet) -> Fraction:

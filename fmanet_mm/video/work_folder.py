@@ -5,15 +5,17 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from ..utils.files import publish, sync
 from ..utils.names import fit_name
-from ..utils.ownership import OwnerLock
+from ..utils.ownership import InUseError, OwnerLock
+from .spans import Part
 
 DRAFT = 'draft'
 """Name of a file in a work folder that is not complete yet."""
@@ -25,7 +27,20 @@ RECORD = 'run.json'
 """Name of the file that proves that a folder is a work folder of this package."""
 
 LOCK = 'owner.json'
-"""Name of the file with the process that writes the output."""
+"""Name of the file with the process that writes the output.
+
+Each of several processes has one with its number at the end, such as ``owner.json.2``;
+they hold the file without a number only while they begin or complete the output.
+"""
+
+PARTS = 'parts.json'
+"""Name of the file with the name of the run whose processes write parts."""
+
+END = 'end.json'
+"""Name of the file with what a process that writes a part knows of the clip's end."""
+
+_PAUSE = 0.02
+"""Seconds between two looks whether another process of the run is done."""
 
 _PROGRAM = 'fmanet_mm'
 
@@ -57,8 +72,9 @@ def kept_output(target: Path) -> Path | None:
 def holds_work(folder: Path) -> bool:
     """Whether a work folder holds more than its records."""
     files = (path for path in folder.rglob('*') if path.is_file())
+    records = (SETTINGS, RECORD, PARTS, END)
     return any(
-        path.name not in (SETTINGS, RECORD, DRAFT) and not path.name.startswith(LOCK)
+        path.name not in records and not path.name.startswith(LOCK) and path.suffix
         for path in files
     )
 
@@ -73,35 +89,51 @@ class WorkFolder:
 
     Only what this package has made is ever replaced or removed. A folder belongs to it
     if it holds ``run.json``, which names the copy for players, too. While a run writes
-    to the folder, ``owner.json`` keeps others away.
+    to the folder, ``owner.json`` keeps others away; the processes of one run that write
+    parts of the output share the folder.
 
     Args:
         target (Path): The output.
         keep (bool): Whether another run may resume it.
         settings (Mapping[str, Any], optional): Settings that both runs must share;
             anything that ``json`` or ``str`` can write.
+        part (Part, optional): The part that this process writes, if there are several.
 
     Attributes:
         path (Path): The folder.
-        keep (bool): As given.
+        keep (bool): As given; True if there is a part.
+        draft (Path): Place for a file of this process that is not complete yet.
     """
 
     def __init__(
-        self, target: Path, keep: bool, settings: Mapping[str, Any] | None = None
+        self,
+        target: Path,
+        keep: bool,
+        settings: Mapping[str, Any] | None = None,
+        part: Part | None = None,
     ) -> None:
+        keep = keep or part is not None
         self.keep = keep
         self.path = work_folder_path(target)
         if not keep:
             self.path = self.path.with_name(f'.{secrets.token_hex(8)}.partial')
         self._target = target
-        self._lock = OwnerLock(self.path / LOCK, target)
+        self._part = part
+        self._run = None if part is None else part.run
+        self._lock = self._gate = OwnerLock(self.path / LOCK, target, self._run)
+        self.draft = self.path / DRAFT
+        if part is not None:
+            own = self.path / f'{LOCK}.{part.index}'
+            self._lock = OwnerLock(own, target, self._run)
+            self.draft = self.path / f'{DRAFT}-{part.index}'
         self._settings = json.loads(json.dumps(settings or {}, default=str))
 
     def check(self, resume: bool, count_frames: Callable[[], int]) -> None:
         """Raise what :meth:`open` would raise now, except for other settings."""
         if self.keep and self._is_own():
-            self._lock.check()
-            self._count_frames(resume, count_frames)
+            self._check_owners(self._run)
+            if not self._is_of_run():
+                self._count_frames(resume, count_frames)
 
     def open(self, resume: bool, count_frames: Callable[[], int]) -> None:
         """Create the folder, or resume with the one that exists.
@@ -122,19 +154,67 @@ class WorkFolder:
             return
         self._claim()
         try:
-            if self._count_frames(resume, count_frames):
-                self._check_settings(self._read_settings())
+            self._check_owners(self._run)
+            if self._is_of_run() or self._count_frames(resume, count_frames):
+                self._check_settings(self._read_json(SETTINGS))
             else:
                 self._begin()
+            if self._part is not None:
+                self.write(PARTS, json.dumps(dict(run=self._run)).encode())
+                self._lock.acquire()
         except BaseException:
-            self._lock.release()
+            self._gate.release()
             raise
+        if self._part is not None:
+            self._gate.release()
+
+    @contextmanager
+    def alone(self) -> Iterator[bool]:
+        """Keep the other processes of the run away while the block runs.
+
+        Yields:
+            bool: Whether the folder is still there; another process may have delivered
+            the output.
+        """
+        try:
+            self._acquire_gate()
+        except FileNotFoundError:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            self._gate.release()
+
+    def leave(self) -> bool:
+        """Give up the part; return whether no other process writes one.
+
+        To be called within :meth:`alone`.
+        """
+        self._lock.release()
+        try:
+            self._check_owners(None)
+        except InUseError:
+            return False
+        return True
+
+    def note_end(self, end: Mapping[str, Any]) -> None:
+        """Leave what is known of the clip's end to the process that completes it."""
+        self.write(END, json.dumps(end).encode())
+
+    def read_end(self) -> dict[str, Any] | None:
+        """What :meth:`note_end` has left; None if no process has seen the end yet."""
+        return self._read_json(END)
+
+    @property
+    def has_parts(self) -> bool:
+        """Whether several processes have written parts, so that there may be gaps."""
+        return (self.path / PARTS).exists()
 
     def write(self, name: str, data: bytes) -> None:
         """Write a file that is complete whenever it exists."""
-        draft = self.path / DRAFT
-        draft.write_bytes(data)
-        self.publish(draft, name)
+        self.draft.write_bytes(data)
+        self.publish(self.draft, name)
 
     def publish(self, draft: Path, name: str) -> None:
         """Rename a complete file to its name in the folder."""
@@ -206,10 +286,36 @@ class WorkFolder:
             if not self._is_own():
                 self._create()
             try:
-                self._lock.acquire()
+                self._acquire_gate()
                 return
             except FileNotFoundError:
                 continue  # The run that held it has just removed the folder.
+
+    def _acquire_gate(self) -> None:
+        """Take the lock of the folder, once no other process of the run has it."""
+        while True:
+            try:
+                self._gate.acquire()
+                return
+            except InUseError as error:
+                if error.run is None or error.run != self._run:
+                    raise
+            time.sleep(_PAUSE)
+
+    def _check_owners(self, run: str | None) -> None:
+        """Raise an InUseError if a process of another run than ``run`` is at work."""
+        for path in self.path.glob(f'{LOCK}*'):
+            if path.suffix == '.guard' or self._gate.is_held and path.name == LOCK:
+                continue
+            try:
+                OwnerLock(path, self._target).check()
+            except InUseError as error:
+                if error.run is None or error.run != run:
+                    raise
+
+    def _is_of_run(self) -> bool:
+        """Whether another process of this run has begun the output."""
+        return self._run is not None and self._read_json(PARTS) == dict(run=self._run)
 
     def _create(self) -> None:
         """Create the folder with its record, unless another run is faster."""
@@ -235,7 +341,7 @@ class WorkFolder:
 
     def _count_frames(self, resume: bool, count_frames: Callable[[], int]) -> int:
         """Return the number of frames to resume with, 0 to start over."""
-        num_frames = 0 if self._read_settings() is None else count_frames()
+        num_frames = 0 if self._read_json(SETTINGS) is None else count_frames()
         if num_frames and not resume:
             raise ValueError(
                 f'{self.path} holds {num_frames} frames of an interrupted run; resume '
@@ -244,9 +350,9 @@ class WorkFolder:
             )
         return num_frames
 
-    def _read_settings(self) -> dict[str, Any] | None:
+    def _read_json(self, name: str) -> dict[str, Any] | None:
         try:
-            return json.loads((self.path / SETTINGS).read_bytes())
+            return json.loads((self.path / name).read_bytes())
         except (FileNotFoundError, ValueError):
             return None
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from heapq import merge
 from itertools import count
-from math import ceil
+from math import ceil, inf
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +32,15 @@ from .frames import check_image
 from .image_files import embed_profile, is_srgb
 from .options import DEFAULT_FPS, NO_RESUME, WRITE_DEFAULTS, Resume, WriteOptions
 from .segments import NUM_FRAMES, Segments
+from .spans import ALL, Part, Span, count_frames, missing
 from .stream_copy import CopiedStreams, MuxError, TimeSpan
 from .work_folder import WorkFolder
 
 _LOGGER = logging.getLogger('fmanet_mm')
 _MOVIE_TIMESCALE = 90_000
 """Ticks per second that keep audio in sync; FFmpeg would round to milliseconds."""
+_MOST_IMAGES = 10**7
+"""Most images of a folder that is written in parts."""
 
 
 class FrameWriter:
@@ -52,11 +55,18 @@ class FrameWriter:
         source (ClipInfo, optional): The clip that the frames come from.
         resume (Resume): Whether to resume an earlier run, and to keep partial output.
         settings (Mapping[str, Any]): Further settings that both runs must share.
+        part (Part, optional): The part that this process writes, if several processes
+            write one output. The one that ends last completes it.
 
     Attributes:
         path (Path): As given.
         num_frames (int): Frames written so far, including those of an earlier run,
-            which are counted when the block begins.
+            which are counted when the block begins; with a part those of its span.
+        missing (list[Span]): Frames that were not written when the block began.
+        is_complete (bool): Whether the output has its name; with a part it has not
+            while other processes are at work.
+        early_end (str | None): Why the source ended early, if :meth:`note_end` said so
+            in the process that saw it.
 
     Raises:
         ValueError: If ``path`` is the source; when the block begins, if there are
@@ -69,9 +79,15 @@ class FrameWriter:
         source: ClipInfo | None,
         resume: Resume,
         settings: Mapping[str, Any],
+        part: Part | None,
     ) -> None:
         self.path = Path(path)
         self.num_frames = 0
+        self.missing: list[Span] = []
+        self.is_complete = False
+        self.early_end: str | None = None
+        self._part = part
+        self._next = 0
         self._last_duration = None
         self._target = self.path.resolve()
         check_name(self._target)
@@ -87,6 +103,7 @@ class FrameWriter:
             self._target,
             resume.keep_partial,
             {**_source_settings(source), **settings, **resume.settings},
+            part,
         )
 
     def check_free(self) -> None:
@@ -99,7 +116,12 @@ class FrameWriter:
         """
         self._folder.check(self._resume.enabled, self._adopt)
 
-    def write(self, image: np.ndarray, time: Fraction | None = None) -> None:
+    def write(
+        self,
+        image: np.ndarray,
+        time: Fraction | None = None,
+        number: int | None = None,
+    ) -> None:
         """Add a frame.
 
         Args:
@@ -107,20 +129,54 @@ class FrameWriter:
             time (Fraction, optional): When it is shown, in seconds since the first
                 frame of the source; by default from the frame rate. Folders have no
                 times.
+            number (int, optional): Its number in the clip; by default that of the first
+                missing frame, then the next. Other frames than the next are for the
+                gaps that several processes have left, see ``missing``.
 
         Raises:
             ValueError: If it is not such an array, differs in size from the first, or
                 is not shown after the frame before.
             OSError: If it cannot be written.
         """
-        check_image(image, f'frame {self.num_frames} for {self.path}', self._size)
+        if number is not None and number != self._next:
+            self._next = number
+            self._seek()
+        check_image(image, f'frame {self._next} for {self.path}', self._size)
         self._size = image.shape[:2]
         self._write(image, time)
+        self._next += 1
         self.num_frames += 1
+
+    def snap(self, time: Fraction) -> Fraction:
+        """Round a time to one that the output can hold.
+
+        To be called for all frames of the clip in order, including those that are not
+        written, since frames that are too close push those after them.
+        """
+        return time
 
     def hold(self, duration: Fraction | None) -> None:
         """Set for how many seconds the last frame is shown; None for 1 / fps."""
         self._last_duration = duration
+
+    def note_end(
+        self, num_frames: int, duration: Fraction | None, error: Exception | None
+    ) -> None:
+        """Leave what is known of the clip's end to the process that completes it.
+
+        Args:
+            num_frames (int): Frames of the clip.
+            duration (Fraction, optional): See :meth:`hold`.
+            error (Exception, optional): Why the source ended early, if it did.
+        """
+        self._flush()  # The folder has one place for a draft.
+        self._folder.note_end(
+            dict(
+                num_frames=num_frames,
+                duration=None if duration is None else str(duration),
+                error=None if error is None else str(error),
+            )
+        )
 
     def __enter__(self) -> 'FrameWriter':
         try:
@@ -128,13 +184,26 @@ class FrameWriter:
         except OSError as error:
             raise self._explain(error) from error
         try:
-            self.num_frames = self._adopt()
-            if self.num_frames:
-                self._continue()
+            self._begin_block()
         except BaseException:
             self._folder.release()
             raise
         return self
+
+    def _begin_block(self) -> None:
+        """Find what is left to write."""
+        span, is_resumed = ALL, self._adopt() > 0
+        if self._part is not None:
+            span = self._part.span
+            end = self._folder.read_end()
+            if end is not None:
+                span = Span(span.first, min(span.stop, end['num_frames']))
+        self.missing = missing(self._written(), span)
+        self.num_frames = count_frames(self._written(), span)
+        self._next = self.missing[0].first if self.missing else int(span.stop)
+        self._seek()
+        if is_resumed:
+            self._continue()
 
     def __exit__(self, exc_type: type | None, *exc_info) -> None:
         try:
@@ -153,12 +222,35 @@ class FrameWriter:
             raise
 
     def _finish(self) -> None:
+        if self._part is not None:
+            self._finish_part()
+            return
         if self.num_frames == 0:
             raise ValueError(f'no frames were given for {self.path}')
+        self._deliver()
+
+    def _deliver(self) -> None:
         try:
             self._folder.deliver(self._complete(), self._target)
         except OSError as error:
             raise self._explain(error) from error
+        self.is_complete = True
+
+    def _finish_part(self) -> None:
+        """Complete the output if all parts are there."""
+        self._flush()
+        with self._folder.alone() as is_there:
+            end = self._folder.read_end() if is_there else None
+            if end is None or not self._adopt():
+                return
+            num_frames = end['num_frames']
+            if missing(self._written(), Span(0, num_frames)):
+                return
+            self._continue()
+            self.num_frames = num_frames
+            self.early_end = end['error']
+            self.hold(end['duration'] and Fraction(end['duration']))
+            self._deliver()
 
     def _interrupt(self) -> None:
         """Save or discard partial output; an exception is propagating."""
@@ -182,9 +274,18 @@ class FrameWriter:
         """Find the frames of an earlier run; return their number."""
         raise NotImplementedError
 
+    def _written(self) -> list[Span]:
+        """Frames that were adopted, in order."""
+        raise NotImplementedError
+
     def _continue(self) -> None:
         """Prepare for writing after adopted frames."""
-        raise NotImplementedError
+
+    def _seek(self) -> None:
+        """Prepare for writing a frame that does not follow the one before."""
+
+    def _flush(self) -> None:
+        """Write buffered frames to the folder."""
 
     def _write(self, image: np.ndarray, time: Fraction | None) -> None:
         raise NotImplementedError
@@ -198,7 +299,12 @@ class FrameWriter:
         raise NotImplementedError
 
     def _discard(self) -> None:
-        self._folder.discard()
+        if self._part is None:
+            self._folder.discard()
+            return
+        with self._folder.alone() as is_there:
+            if is_there and self._folder.leave():
+                self._folder.discard()
 
 
 class VideoFileWriter(FrameWriter):
@@ -219,6 +325,8 @@ class VideoFileWriter(FrameWriter):
             there is another file of that name.
         fps (Fraction | float, optional): Frames per second, the mean of a variable
             rate; by default those of the source, or 25.
+        part (Part, optional): See :class:`FrameWriter`. Frames of a part are not
+            joined for players.
 
     Raises:
         ValueError: If no supported container has the suffix, or codec, crf or pixel
@@ -232,6 +340,7 @@ class VideoFileWriter(FrameWriter):
         options: WriteOptions,
         resume: Resume,
         fps: Fraction | float | None,
+        part: Part | None = None,
     ) -> None:
         if fps is None:
             fps = DEFAULT_FPS if source is None else source.fps
@@ -256,7 +365,7 @@ class VideoFileWriter(FrameWriter):
             pixel_format=options.pixel_format,
             pyav=av.__version__,
         )
-        super().__init__(path, source, resume, settings)
+        super().__init__(path, source, resume, settings, part)
         if (
             source is not None
             and source.icc_profile
@@ -283,6 +392,7 @@ class VideoFileWriter(FrameWriter):
         self._encoding = None
         self._last = None
         self._last_time = None
+        self._snapped: int | None = None
 
     def _inspect_source(self) -> Fraction:
         """Plan what becomes of its streams; return the unit of time to write in."""
@@ -315,11 +425,30 @@ class VideoFileWriter(FrameWriter):
     def _adopt(self) -> int:
         return self._segments.adopt()
 
+    def _written(self) -> list[Span]:
+        return self._segments.spans
+
     def _continue(self) -> None:
         height, width, pixel_format, last = self._segments.describe()
         self._size = height, width
         self._encoding = self._encode_as(self._pixel_format or pixel_format)
-        self._last = round(last / self._tick)
+        if missing(self._written(), ALL) == [Span(self._next, inf)]:
+            self._last = round(last / self._tick)
+
+    def _seek(self) -> None:
+        self._segments.seek(self._next)
+        self._last = self._last_time = None
+
+    def _flush(self) -> None:
+        self._segments.close()
+
+    def snap(self, time: Fraction) -> Fraction:
+        """See :meth:`FrameWriter.snap`."""
+        ticks = round(time / self._tick)
+        if self._snapped is not None:
+            ticks = max(ticks, self._snapped + 1)
+        self._snapped = ticks
+        return ticks * self._tick
 
     def _write(self, image: np.ndarray, time: Fraction | None) -> None:
         try:
@@ -393,10 +522,10 @@ class VideoFileWriter(FrameWriter):
     def _to_ticks(self, time: Fraction | None) -> int:
         """Round a time to ticks, at least one after the frame before."""
         if time is None:
-            time = self._start + self.num_frames / self.fps
+            time = self._start + self._next / self.fps
         if self._last_time is not None and time <= self._last_time:
             raise ValueError(
-                f'frame {self.num_frames} for {self.path} is to be shown at '
+                f'frame {self._next} for {self.path} is to be shown at '
                 f'{float(time)} s, the one before at {float(self._last_time)} s; times '
                 'must increase'
             )
@@ -485,6 +614,8 @@ class VideoFileWriter(FrameWriter):
         """Close the open segment, and join the closed ones so they can be played."""
         try:
             self._segments.close()
+            if self._part is not None:
+                return self._adopt()
             if self._segments.num_frames:
                 joined = self._join(is_partial=True)
                 _LOGGER.warning(
@@ -510,6 +641,7 @@ class ImageFolderWriter(FrameWriter):
         source (ClipInfo, optional): See :class:`FrameWriter`.
         options (WriteOptions): Names of the images.
         resume (Resume): See :class:`FrameWriter`.
+        part (Part, optional): See :class:`FrameWriter`.
 
     Raises:
         ValueError: If there are files in the folder, or ``path`` is a file; while
@@ -522,8 +654,9 @@ class ImageFolderWriter(FrameWriter):
         source: ClipInfo | None,
         options: WriteOptions,
         resume: Resume,
+        part: Part | None = None,
     ) -> None:
-        super().__init__(path, source, resume, {})
+        super().__init__(path, source, resume, {}, part)
         if self.path.is_file():
             raise ValueError(f'{path} is a file, expected a folder to write images to')
         if self.path.is_dir() and any(self.path.iterdir()):
@@ -534,16 +667,36 @@ class ImageFolderWriter(FrameWriter):
         self._profile = source.icc_profile if source else None
         self._images = self._folder.path / 'images'
         self._filenames = iter(options.filenames or map(NUMBERED.format, count()))
+        self._names: list[str] = []
 
     def _adopt(self) -> int:
         return len(list(self._images.glob('*')))
 
-    def _continue(self) -> None:
-        for _ in range(self.num_frames):
-            next(self._filenames)
+    def _written(self) -> list[Span]:
+        names = {path.name for path in self._images.glob('*')}
+        if not self._folder.has_parts:
+            return [Span(0, len(names))] if names else []
+        spans: list[Span] = []
+        for number in range(_MOST_IMAGES):
+            if not names:
+                break
+            name = self._name(number)
+            if name in names:
+                names.remove(name)
+                first = (
+                    spans.pop().first if spans and spans[-1].stop == number else number
+                )
+                spans.append(Span(first, number + 1))
+        return spans
+
+    def _name(self, number: int) -> str:
+        """Name of the image of a number."""
+        while len(self._names) <= number:
+            self._names.append(next(self._filenames))
+        return self._names[number]
 
     def _write(self, image: np.ndarray, time: Fraction | None) -> None:
-        name = next(self._filenames)
+        name = self._name(self._next)
         if (self._images / name).exists():
             raise ValueError(f'two frames of {self.path} would be named {name}')
         suffix = Path(name).suffix
@@ -588,6 +741,7 @@ def open_writer(
     options: WriteOptions = WRITE_DEFAULTS,
     resume: Resume = NO_RESUME,
     fps: Fraction | float | None = None,
+    part: Part | None = None,
 ) -> FrameWriter:
     """Open a video file or a folder of images for writing.
 
@@ -604,6 +758,8 @@ def open_writer(
             write is the one with that number.
         fps (Fraction | float, optional): Frames per second of a video file; by default
             those of the source, or 25.
+        part (Part, optional): The part that this process writes, if several processes
+            write one output; then partial output is always kept.
 
     Returns:
         FrameWriter: A context manager with ``write``.
@@ -616,8 +772,8 @@ def open_writer(
     is_folder = os.fspath(path).endswith((os.sep, '/'))
     path = Path(path)
     if is_folder or os.path.isdir(path) or not path.suffix:
-        return ImageFolderWriter(path, source, options, resume)
-    return VideoFileWriter(path, source, options, resume, fps)
+        return ImageFolderWriter(path, source, options, resume, part)
+    return VideoFileWriter(path, source, options, resume, fps, part)
 
 
 def _source_settings(source: ClipInfo | None) -> dict[str, Any]:

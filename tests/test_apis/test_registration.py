@@ -52,10 +52,22 @@ def test_a_setting_can_be_chosen(chosen):
     assert Path(chosen[0][1]).name == 'fmanet_s_stage2.py'
 
 
-def test_the_names_come_from_the_metafile():
+def test_sequences_are_restored_by_the_name_of_their_network(chosen):
+    MMagicInferencer(model_name='fmanet_pp')
+    ((name, config),) = chosen
+    assert name == 'VSRDBInferencer'
+    assert Path(config).resolve() == config_root() / 'fmanet_pp/stage2.py'
+
+
+@pytest.mark.parametrize(
+    ('name', 'collection'), [('fmanet', 'FMA-Net'), ('fmanet_pp', 'FMA-Net++')]
+)
+def test_the_names_come_from_the_metafile(name, collection):
     models = yaml.safe_load((config_root() / 'metafile.yml').read_text())['Models']
-    settings = MMagicInferencer.inference_supported_models_cfg['fmanet']['settings']
-    assert [x['Name'] for x in settings] == [model['Name'] for model in models]
+    settings = MMagicInferencer.inference_supported_models_cfg[name]['settings']
+    assert [x['Name'] for x in settings] == [
+        model['Name'] for model in models if model['In Collection'] == collection
+    ]
 
 
 def test_every_setting_is_found():

@@ -11,11 +11,20 @@ import av
 import cv2
 import numpy as np
 import pytest
-from helpers import moving_images, read_clip, same_files, write_folder
+import torch
+from helpers import (
+    moving_images,
+    read_clip,
+    same_files,
+    tiny_pp_config,
+    tiny_pp_network,
+    write_folder,
+)
 
 from fmanet_mm.cli.arguments import seconds
 from fmanet_mm.cli.restore_video import main
 from fmanet_mm.models import FMANet
+from fmanet_mm.models.fmanet_pp.inference import FMANetPPInferenceForm
 from fmanet_mm.restoration import VideoRestorer
 from fmanet_mm.utils import config_root
 from fmanet_mm.video.reader import open_frames
@@ -452,6 +461,39 @@ def test_the_demo_restores_by_its_file_alone(tmp_path, make_clip):
     arguments = [make_clip('clip.mp4', 2), '--out', str(tmp_path / 'out')]
     assert main([*arguments, '--checkpoint', str(weights), '--device', 'cpu']) == 0
     assert [x.shape for x in read_clip(tmp_path / 'out')] == 2 * [(40, 56, 3)]
+
+
+def test_a_network_of_levels_restores_and_resumes_videos(tmp_path, make_clip):
+    network = tiny_pp_network()
+    torch.save(network.state_dict(), tmp_path / 'pp.pth')
+    tiny_pp_config().dump(tmp_path / 'pp.py')
+    clip = make_clip('clip.mp4', 6)
+    arguments = [clip, '--config', str(tmp_path / 'pp.py'), '--compare']
+    arguments += ['--checkpoint', str(tmp_path / 'pp.pth'), '--device', 'cpu']
+    whole, out = tmp_path / 'whole', tmp_path / 'out'
+    assert main([*arguments, '--out', str(whole)]) == 0
+    assert 'flow to frame +1' in (tmp_path / 'whole_compare.html').read_text()
+    decode, calls = FMANetPPInferenceForm.decode, 0
+
+    def interrupt(self, state, strips):
+        nonlocal calls
+        calls += not state.image.is_meta  # those only plan the memory
+        if calls == 4:
+            signal.raise_signal(signal.SIGINT)
+        return decode(self, state, strips)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FMANetPPInferenceForm, 'decode', interrupt)
+        assert main([*arguments, '--out', str(out), '--resume']) == 130
+    assert main([*arguments, '--out', str(out), '--resume']) == 0
+    assert same_files(out, whole)
+
+
+def test_weights_of_another_family_are_named(config_file, tmp_path, make_clip, capsys):
+    torch.save(tiny_pp_network().state_dict(), tmp_path / 'pp.pth')
+    arguments = [make_clip('clip', 1), '--checkpoint', str(tmp_path / 'pp.pth')]
+    assert main([*arguments, '--config', config_file, '--device', 'cpu']) != 0
+    assert 'is of FMA-Net++, the config of FMA-Net' in capsys.readouterr().err
 
 
 # Reports

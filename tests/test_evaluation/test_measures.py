@@ -2,10 +2,11 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from skimage import data
 from skimage.metrics import structural_similarity
 from torchvision.models import squeezenet1_1
 
-from fmanet_mm.evaluation import LPIPS, Measures, psnr, ssim, tof
+from fmanet_mm.evaluation import LPIPS, Measures, niqe, psnr, ssim, tof
 from fmanet_mm.evaluation.measures import to_luma
 
 
@@ -167,3 +168,37 @@ def test_lpips_grows_with_the_difference(tmp_path, monkeypatch, golden):
     assert Measures(['LPIPS'], lpips_net='squeeze').of_frame(noisy[0], target) == {
         'LPIPS': pytest.approx(lpips(noisy[0], target))
     }
+
+
+def test_niqe_grows_with_blur_and_needs_no_target():
+    image = data.astronaut()
+    measures = Measures(['NIQE'], border=4)
+    sharp = measures.of_frame(image, np.zeros_like(image))['NIQE']
+    blurred = cv2.GaussianBlur(image, (0, 0), 2)
+    assert 2 < sharp < 5
+    assert measures.of_frame(blurred, image)['NIQE'] > sharp + 1
+    assert niqe(image[4:-4, 4:-4]) == pytest.approx(sharp)
+
+
+def test_niqe_is_of_the_luma():
+    """Red and blue swapped is another image."""
+    image = data.astronaut()[:200, :300]
+    assert niqe(image) != pytest.approx(niqe(image[..., ::-1]), abs=1e-3)
+    grey = np.repeat(to_luma(image), 3, 2)
+    # Grey of the level of the luma has a luma with a smaller range.
+    levels = ((grey - 16) * 255 / 219).round().clip(0, 255).astype(np.uint8)
+    assert niqe(levels) == pytest.approx(niqe(image), abs=0.1)
+
+
+def test_small_images_have_no_niqe():
+    with pytest.raises(ValueError, match=r'two blocks of 96 x 96 .*\(100, 199\)'):
+        niqe(np.zeros((100, 199, 3), np.uint8), border=4)
+
+
+def test_motion_may_be_that_of_other_frames():
+    measures = Measures(['PSNR'], motion=dict(type='DISFlowEstimator'))
+    still = shifted(0)
+    kept = [measures.keep(still, still, shifted(pixels)) for pixels in (0, 8)]
+    assert measures.of_pair(*kept)['motion'] == pytest.approx(4, abs=0.5)
+    kept = [measures.keep(still, still) for _ in range(2)]
+    assert measures.of_pair(*kept)['motion'] == pytest.approx(0, abs=0.1)

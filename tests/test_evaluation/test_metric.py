@@ -61,6 +61,22 @@ def data_root(tmp_path, golden, junk, write_frames):
     return tmp_path
 
 
+class LookUpClip(LookUp):
+    """Gives all frames of a clip."""
+
+    def forward(self, inputs, data_samples, mode):
+        samples = data_samples.split()
+        for sample in samples:
+            clip = sample.key.rpartition('/')[0]
+            frames = [
+                cv2.imread(f'{self.folder}/{clip}/{path[-12:]}')
+                for path in sample.img_path
+            ]
+            images = torch.from_numpy(np.stack(frames)).movedim(-1, 1) + self.offset
+            sample.output = DataSample(pred_img=images)
+        return samples
+
+
 def config(root, border='exclude', sampler='ContiguousSampler', batch_size=1, **metric):
     meta_keys = ['key', 'img_path', 'img_channel_order', 'gt_channel_order']
     pipeline = [
@@ -296,3 +312,48 @@ def test_three_processes(data_root, golden, sampler, monkeypatch):
         assert_golden(json.loads((data_root / f'{rank}.json').read_text()), golden)
     overall = json.loads((data_root / 'report.json').read_text())['overall']
     assert (overall['frames'], overall['pairs']) == (8, 6)
+
+
+def clip_runner(root, model=LookUpClip, clip_length=None, clip_stride=1, **metric):
+    """A runner that tests clips."""
+    runner = make_runner(root, model(root / 'results'), **metric)
+    loader = config(root)['test_dataloader']
+    loader['dataset'].update(
+        type='REDSClipDataset', clip_length=clip_length, clip_stride=clip_stride
+    )
+    for key in ('border', 'num_output_frames'):
+        del loader['dataset'][key]
+    loader['dataset']['pipeline'][-1] = dict(type='PackClip')
+    runner.test_loop.dataloaders[0] = runner.build_dataloader(loader)
+    return runner
+
+
+@pytest.mark.parametrize(('length', 'stride'), [(None, 1), (1, 1)])
+def test_every_frame_of_a_clip_is_measured(data_root, golden, length, stride):
+    """As if each were the centre of a window."""
+    runner = clip_runner(data_root, clip_length=length, clip_stride=stride)
+    assert_golden(run(runner), golden)
+    report = report_of(runner)
+    assert [*report.frames['000']] == [f'{number:08d}' for number in (1, 2, 3, 4)]
+    assert (report.overall()['frames'], report.overall()['pairs']) == (8, 6)
+
+
+def test_motion_of_other_frames_sorts(data_root):
+    """Here that of the blurry frames' targets themselves."""
+    runner = clip_runner(data_root, motion_key='gt_img')
+    run(runner)
+    assert sum(mean['frames'] for mean in report_of(runner).by_motion().values()) == 8
+
+
+def test_frames_of_a_clip_must_be_complete_and_single(data_root):
+    class Shorter(LookUpClip):
+        def forward(self, inputs, data_samples, mode):
+            samples = super().forward(inputs, data_samples, mode)
+            for sample in samples:
+                sample.output.pred_img = sample.output.pred_img[1:]
+            return samples
+
+    with pytest.raises(ValueError, match=r'pred_img must be the 6 frames .*got \(5, 3'):
+        run(clip_runner(data_root, Shorter))
+    with pytest.raises(ValueError, match='samples of a clip must not overlap'):
+        run(clip_runner(data_root, clip_length=2))

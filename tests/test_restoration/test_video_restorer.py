@@ -1,4 +1,6 @@
 import os
+import threading
+import time
 from collections import Counter
 from dataclasses import replace
 from fractions import Fraction
@@ -29,7 +31,9 @@ from fmanet_mm.restoration import (
     WriteOptions,
 )
 from fmanet_mm.restoration.images import to_image, to_tensor
-from fmanet_mm.video.reader import open_frames
+from fmanet_mm.restoration.video_restorer import QUEUED_FRAMES
+from fmanet_mm.video.reader import FrameReader, open_frames
+from fmanet_mm.video.writer import FrameWriter
 
 KEEP = RestoreOptions(resume=Resume(keep_partial=True))
 RESUME = RestoreOptions(resume=Resume(enabled=True))
@@ -210,6 +214,138 @@ def test_what_precedes_damage_is_restored(tmp_path, restorer, expected):
     np.testing.assert_array_equal(
         read_clip(tmp_path / 'out'), [to_image(x) for x in expected(images[:3])]
     )
+
+
+# Threads
+
+
+@pytest.fixture
+def no_thread_is_left():
+    before = set(threading.enumerate())
+    yield
+    assert set(threading.enumerate()) == before
+
+
+@pytest.fixture
+def noted(monkeypatch):
+    """What happens to the frames of a folder, in order, and in which thread.
+
+    Once a frame is ``read`` or ``refined`` and before it is ``written``, the function
+    of that name in the dict that is given is called with its number.
+    """
+    events, calls = [], {}
+
+    def note(kind):
+        number = sum(other == kind for other, _, _ in events)
+        events.append((kind, number, threading.current_thread()))
+        calls.get(kind, lambda number: None)(number)
+
+    timed, refine = FrameReader.timed, WindowRestoration.refine
+    write = FrameWriter.write
+
+    def noting_timed(self):
+        for frame in timed(self):
+            note('read')
+            yield frame
+
+    def noting_refine(self, window, strips):
+        restored = refine(self, window, strips)
+        if not window[0].image.is_meta:  # those only plan the memory
+            note('refined')
+        return restored
+
+    def noting_write(self, *frame):
+        note('written')
+        write(self, *frame)
+
+    monkeypatch.setattr(FrameReader, 'timed', noting_timed)
+    monkeypatch.setattr(WindowRestoration, 'refine', noting_refine)
+    monkeypatch.setattr(FrameWriter, 'write', noting_write)
+    return events, calls
+
+
+@pytest.mark.usefixtures('no_thread_is_left')
+def test_decoding_computing_and_encoding_have_a_thread_each(tmp_path, restorer, noted):
+    events, _ = noted
+    clip = write_folder(tmp_path / 'clip', noise_images(5))
+    restorer.restore_video(clip, tmp_path / 'out')
+    threads = {}
+    for kind, _, thread in events:
+        threads.setdefault(kind, set()).add(thread)
+    assert {len(of_kind) for of_kind in threads.values()} == {1}
+    assert len(set.union(*threads.values())) == 3
+    assert threads['refined'] == {threading.current_thread()}
+
+
+@pytest.mark.usefixtures('no_thread_is_left')
+@pytest.mark.parametrize('slow', ['read', 'refined', 'written'])
+def test_what_is_slow_changes_no_frame(tmp_path, restorer, noted, slow):
+    events, calls = noted
+    clip = write_folder(tmp_path / 'clip', sum(two_shots(), []))
+    restorer.restore_video(clip, tmp_path / 'whole')
+    del events[:]
+    calls[slow] = lambda number: time.sleep(0.004 * (number % 3))
+    restorer.restore_video(clip, tmp_path / 'out')
+    assert same_files(tmp_path / 'out', tmp_path / 'whole')
+
+
+@pytest.mark.usefixtures('no_thread_is_left')
+def test_a_stalled_encoder_lets_the_network_work_up_to_its_queue(
+    tmp_path, restorer, noted
+):
+    events, calls = noted
+    total = 3 * QUEUED_FRAMES + 4
+    clip = write_folder(tmp_path / 'clip', noise_images(total))
+    seen = {}
+
+    def stall(number):
+        if number == 0:
+            time.sleep(0.3)
+            seen.update(Counter(kind for kind, _, _ in events))
+
+    calls['written'] = stall
+    restorer.restore_video(clip, tmp_path / 'out')
+    # One is being written, some wait, and the next waits to be put.
+    assert seen['refined'] == 1 + QUEUED_FRAMES + 1
+    # It looks a frame ahead, as the scene cut detector does; one is being read.
+    assert seen['read'] == seen['refined'] + 1 + QUEUED_FRAMES + 1 + 1
+    assert Counter(kind for kind, _, _ in events)['written'] == total
+
+
+@pytest.mark.usefixtures('no_thread_is_left')
+@pytest.mark.parametrize(
+    ('kind', 'error', 'kept'),
+    [
+        ('read', RuntimeError('a bug while reading'), 4),  # it looks two ahead
+        ('refined', RuntimeError('a bug of the network'), 6),
+        ('written', OSError(28, 'No space left on device'), 6),
+        ('refined', KeyboardInterrupt(), 6),
+        ('written', KeyboardInterrupt(), 6),
+    ],
+)
+def test_an_error_in_any_thread_ends_the_run_and_keeps_the_frames_before_it(
+    tmp_path, restorer, noted, kind, error, kept
+):
+    _, calls = noted
+    clip = write_folder(tmp_path / 'clip', noise_images(12))
+    restorer.restore_video(clip, tmp_path / 'whole')
+    noted[0].clear()
+
+    def fail(number):
+        if number == 6:
+            raise error
+
+    calls[kind] = fail
+    with pytest.raises(type(error)) as caught:
+        restorer.restore_video(clip, tmp_path / 'out', KEEP)
+    assert caught.value is error
+    calls.clear()
+    reported = []
+    restorer.restore_video(
+        clip, tmp_path / 'out', RESUME, lambda *numbers: reported.append(numbers)
+    )
+    assert reported[0] == (kept, 12)
+    assert same_files(tmp_path / 'out', tmp_path / 'whole')
 
 
 # Resuming

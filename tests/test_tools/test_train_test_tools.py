@@ -1,4 +1,3 @@
-import importlib.util
 import json
 import os
 import shutil
@@ -11,28 +10,13 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.runner import load_checkpoint
+from run_tool import TOOLS, load_tool, run_tool
 from toy_project import ToyModel
 
 HERE = Path(__file__).resolve().parent
-TOOLS = HERE.parents[1] / 'tools'
 CONFIG = HERE / 'toy_config.py'
 # Two steps of size 0.1 along 2 (w - 1), from w = 0.
 AFTER_1, AFTER_2, AFTER_3 = 0.2, 0.36, 0.488
-
-
-def load_tool(name):
-    """Import tools/<name>.py in this process, which has MMagic imported already."""
-    spec = importlib.util.spec_from_file_location(f'tool_{name}', TOOLS / f'{name}.py')
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
-    return tool
-
-
-def run_tool(name, *arguments):
-    """Run tools/<name>.py in this process."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, 'argv', [f'{name}.py', *map(str, arguments)])
-        load_tool(name).main()
 
 
 def weight(checkpoint):

@@ -5,6 +5,7 @@ import pytest
 from mmagic.datasets.transforms import MATLABLikeResize
 
 from fmanet_mm.utils.degradation import (
+    average_first,
     average_frames,
     bicubic_downsample,
     crop_to_multiple,
@@ -105,3 +106,12 @@ def test_crop_is_centred():
     image = noise(11, 18)
     np.testing.assert_array_equal(crop_to_multiple(image, 4), image[1:9, 1:17])
     np.testing.assert_array_equal(crop_to_multiple(image, 1), image)
+
+
+@pytest.mark.parametrize('linear', [False, True])
+def test_shutters_that_close_one_after_another(linear):
+    frames = [noise(4, 6, seed) for seed in range(9)]
+    means = [*average_first(iter(frames), (2, 4, 8, 20), linear)]
+    for mean, count in zip(means, (2, 4, 8), strict=True):
+        np.testing.assert_array_equal(mean, average_frames(frames[:count], linear))
+    assert not [*average_first([], (1,))]

@@ -546,3 +546,22 @@ def test_images_of_16_bits_are_written_bit_by_bit(tmp_path):
         np.testing.assert_array_equal(given[..., ::-1], image)
     given = cv2.imread(str(tmp_path / 'frames' / names[2]), cv2.IMREAD_UNCHANGED)
     np.testing.assert_array_equal(given[..., ::-1], np.rint(image / 257))
+
+
+# In parts
+
+
+def test_times_are_rounded_alike_whichever_frames_are_written(tmp_path):
+    times = [Fraction(n, 100) for n in (0, 1, 2, 9, 10, 16, 40)]
+    with open_writer(tmp_path / 'out.avi', fps=25) as writer:
+        snapped = [writer.snap(time) for time in times]
+        assert snapped == [Fraction(n, 25) for n in (0, 1, 2, 3, 4, 5, 10)]
+        for number in (4, 5):
+            writer.write(np.zeros((8, 8, 3), np.uint8), snapped[number], number)
+        for number in range(4):
+            writer.write(np.zeros((8, 8, 3), np.uint8), snapped[number], number)
+    with open_writer(tmp_path / 'out') as writer:
+        assert [writer.snap(time) for time in times] == times
+        writer.write(np.zeros((8, 8, 3), np.uint8))
+    with open_frames(tmp_path / 'out.avi') as frames:
+        assert [frame.time for frame in frames.timed()] == snapped[:6]

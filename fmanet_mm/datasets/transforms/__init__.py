@@ -1,5 +1,7 @@
 """Transforms that treat the frames of a window and their flow consistently."""
 
+from .clips import CentreWindow, PackClip, RandomViews
+from .degradation import RealisticDegradation
 from .flow_estimation import EstimateFlow
 from .geometry import (
     CheckScale,
@@ -11,10 +13,14 @@ from .geometry import (
 from .loading import LoadFlow, LoadFrames
 
 __all__ = [
+    'CentreWindow',
     'CheckScale',
     'EstimateFlow',
     'LoadFlow',
     'LoadFrames',
+    'PackClip',
+    'RandomViews',
+    'RealisticDegradation',
     'VSRDBRandomChannels',
     'VSRDBRandomCrop',
     'VSRDBRandomFlip',

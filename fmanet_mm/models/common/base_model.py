@@ -8,6 +8,9 @@ from torch import Tensor, nn
 
 from ...utils.checkpoint import describe_misfit
 
+FAMILIES = {'.warped_fusion.': 'FMA-Net', '.neighbour_fusion.': 'FMA-Net++'}
+"""Families of networks by a part that the names of their weights have."""
+
 
 class VSRDBModel(BaseModel):
     """A model of joint video super-resolution and deblurring.
@@ -117,9 +120,14 @@ class VSRDBModel(BaseModel):
         }
         misfit = describe_misfit(self.state_dict(), given)
         if misfit:
+            own, other = map(_family_of, (self.state_dict(), given))
+            if own != other and None not in (own, other):
+                advice = f'the checkpoint is of {other}, the config of {own}'
+            else:
+                advice = self.describe_weights(given)
             raise ValueError(
                 f'the checkpoint does not fit this {type(self).__name__}: {misfit}; '
-                + self.describe_weights(given)
+                + advice
             )
         super()._load_from_state_dict(state_dict, prefix, *args)
 
@@ -149,6 +157,12 @@ class Targets:
                 f'got {tuple(target.shape)}'
             )
         return target
+
+
+def _family_of(names: Iterable[str]) -> str | None:
+    names = list(names)
+    found = (f for part, f in FAMILIES.items() if any(part in name for name in names))
+    return next(found, None)
 
 
 def _in_mmagic(cfg: dict | None) -> dict | None:

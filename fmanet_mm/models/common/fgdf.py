@@ -60,24 +60,47 @@ class FlowGuidedDynamicDownsampling(BaseModule):
             tuple[Tensor]: The blurry LR centre frame, (N, 3, H, W), and the warped
             and masked HR frames, (N, T, 3, sH, sW).
         """
-        with raised_precision(frames, flow_mask, kernels) as tensors:
-            frames, flow_mask, kernels = tensors
+        warped = self.warp(frames, flow_mask)
+        source = warped if self.flow_guided else append_weight(frames)
+        return self.filter(source, kernels), warped[:, :, :3]
+
+    def warp(self, frames: Tensor, flow_mask: Tensor) -> Tensor:
+        """Warp and mask HR frames by the flow on the LR grid.
+
+        Args:
+            frames (Tensor): See :meth:`forward`.
+            flow_mask (Tensor): See :meth:`forward`.
+
+        Returns:
+            Tensor: Frames and the weight of each pixel, (N, T, 3 + 1, sH, sW).
+        """
+        with raised_precision(frames, flow_mask) as (frames, flow_mask):
             flow, mask = self._upsample(flow_mask.flatten(0, 1))
-            with_ones = torch.cat((frames, torch.ones_like(frames[:, :, :1])), dim=2)
-            warped = flow_warp(with_ones.flatten(0, 1), flow) * mask
+            warped = flow_warp(append_weight(frames).flatten(0, 1), flow) * mask
+            return warped.unflatten(0, frames.shape[:2])
+
+    def filter(self, source: Tensor, kernels: Tensor) -> Tensor:
+        """Filter frames, and normalise by the weight that fell on the image.
+
+        Args:
+            source (Tensor): From :meth:`warp` or :func:`append_weight`.
+            kernels (Tensor): See :meth:`forward`.
+
+        Returns:
+            Tensor: The blurry LR centre frame, (N, 3, H, W).
+        """
+        with raised_precision(source, kernels) as (source, kernels):
             margin = (self.kernel_size - self.scale) // 2
-            source = warped if self.flow_guided else with_ones.flatten(0, 1)
-            padded = F.pad(source, (margin,) * 4, mode='replicate')
+            padded = F.pad(source.flatten(0, 1), (margin,) * 4, mode='replicate')
             weights = kernels.flatten(1, 2).softmax(dim=1).view_as(kernels)
             filtered = dynamic_filter(
-                padded.unflatten(0, frames.shape[:2]),
+                padded.unflatten(0, source.shape[:2]),
                 weights.unsqueeze(2),
                 self.kernel_size,
                 stride=self.scale,
             ).squeeze(2)
             image, weight = filtered.split((3, 1), dim=1)
-            warped_frames = warped[:, :3].unflatten(0, frames.shape[:2])
-            return image / (weight + self.eps), warped_frames
+            return image / (weight + self.eps)
 
     def _upsample(self, flow_mask: Tensor) -> tuple[Tensor, Tensor]:
         """Flow in HR pixels and mask in [0, 1] on the HR grid."""
@@ -86,6 +109,11 @@ class FlowGuidedDynamicDownsampling(BaseModule):
         return F.interpolate(
             both, scale_factor=self.scale, mode='bilinear', align_corners=False
         ).split((2, 1), dim=1)
+
+
+def append_weight(frames: Tensor) -> Tensor:
+    """Give every pixel of (N, T, 3, H, W) the weight 1 as a fourth channel."""
+    return torch.cat((frames, torch.ones_like(frames[:, :, :1])), dim=2)
 
 
 @MODELS.register_module()

@@ -18,7 +18,7 @@ from ..common.layers import activate, channels_last, per_frame
 from ..common.rdb import FeatureExtractor
 from .frma import FlowMaskUpdate, FRMABlock
 from .net_d import NetD
-from .net_r import ComposedKernelEmbedding, NetR
+from .net_r import ComposedKernelEmbedding, HighFrequencyHead, NetR
 from .refinement_net import RefinementNet
 from .window import WindowRestoration
 
@@ -100,7 +100,11 @@ def _prepare_net_r(net: NetR, widths: Widths) -> None:
     widened(embedding.conv_out, width, width)
     embedding.channels = width
     widen_pair(net.kernel_head, width // net.num_frames, width)
-    head = net.high_frequency_head
+    prepare_head(net.high_frequency_head, width)
+
+
+def prepare_head(head: HighFrequencyHead, width: int) -> None:
+    """Widen what goes through the head that predicts the high-frequency image."""
     widened(head.conv_first, width, width)
     for conv, factor in zip(head.upsample_convs, head.factors, strict=True):
         widened(conv, width, width * factor**2)
@@ -111,14 +115,15 @@ def _prepare_net_r(net: NetR, widths: Widths) -> None:
 def _prepare_net(
     net: RefinementNet, in_width: int, in_positions: range, widths: Widths
 ) -> None:
-    _prepare_extractor(net.extractor, in_width, in_positions, widths)
+    prepare_extractor(net.extractor, in_width, in_positions, widths)
     for block in net.blocks:
         _prepare_block(block, net.channels, widths)
 
 
-def _prepare_extractor(
+def prepare_extractor(
     extractor: FeatureExtractor, in_width: int, in_positions: range, widths: Widths
 ) -> None:
+    """Prepare a feature extractor, whose channels are carried wider."""
     channels, blocks = extractor.conv_last.in_channels, extractor.blocks
     width = widths(channels)
     widened(extractor.conv_first, in_width, width, in_positions)

@@ -1,0 +1,10 @@
+# A single flow-mask pair towards each neighbour, n = 1.
+_base_ = '../stage2.py'
+work_dir = 'work_dirs/fmanet_pp/ablations/flows_n1_stage2'
+
+stage1 = 'work_dirs/fmanet_pp/ablations/flows_n1_stage1/iter_280000.pth'
+model = dict(
+    architecture=dict(num_flows=1),
+    exposure=dict(init_cfg=dict(checkpoint=stage1)),
+    net_d=dict(init_cfg=dict(checkpoint=stage1)),
+)

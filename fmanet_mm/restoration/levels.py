@@ -1,0 +1,187 @@
+"""Restoring streams level by level, without computing anything twice."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..ops import WHOLE_FRAMES, Strips
+from ..ops.live_bytes import LiveBytes
+from ..utils.windows import check_frames
+from .adapters import RESTORERS
+from .memory import FirstStrips, frame_without_data, without_data
+from .protocol import LevelNetwork, LevelState
+from .streaming import StripedRestorer
+
+Compute = Callable[..., Any]
+"""Calls a function of the network with arguments, and with strips as the last one."""
+
+
+def restore_by_levels(
+    network: LevelNetwork, frames: Iterable[Tensor], compute: Compute
+) -> Iterator[Tensor]:
+    """Restore a clip of any length, every frame once on every level.
+
+    Each level is an iterator that is one frame ahead of what it gives, so a frame is
+    restored when the L-th frame after it has come. A level keeps at most a frame and
+    the features of its two neighbours.
+
+    Args:
+        network (LevelNetwork): In evaluation mode.
+        frames (Iterable[Tensor]): Each (1, 3, H, W).
+        compute (Callable): See :data:`Compute`.
+
+    Yields:
+        Tensor: The restored frames, (1, 3, sH, sW).
+    """
+    states = (compute(network.encode, frame) for frame in frames)
+    for level in range(network.num_levels):
+        states = _advance(network, level, states, compute)
+    # Nothing here keeps a state, as a loop variable would.
+    yield from map(partial(compute, network.decode), states)
+
+
+def _advance(
+    network: LevelNetwork, level: int, states: Iterator[LevelState], compute: Compute
+) -> Iterator[LevelState]:
+    previous, current = None, next(states, None)
+    while current is not None:
+        following = next(states, None)
+        own = current.feature
+        advanced = compute(
+            network.advance,
+            level,
+            current,
+            network.beyond_end(own) if previous is None else previous,
+            network.beyond_end(own) if following is None else following.feature,
+        )
+        # Only its feature is read once more; so the rest is released.
+        previous, current = own, following
+        yield advanced
+
+
+@torch.no_grad()
+def level_peak_bytes(
+    network: LevelNetwork,
+    height: int,
+    width: int,
+    strips: Strips = WHOLE_FRAMES,
+    dtype: torch.dtype = torch.float32,
+) -> int:
+    """Most bytes of tensors alive at once while a video is restored by levels.
+
+    Every level keeps a frame and the feature of the one before it, and the level that
+    is computed the next frame besides; the caller has the last output. Found by a frame
+    without data, see :func:`~fmanet_mm.restoration.memory.streaming_peak_bytes`.
+
+    Args:
+        network (LevelNetwork): The network.
+        height (int): Height of the LR frames.
+        width (int): Their width.
+        strips (Strips): On which they are computed.
+        dtype (torch.dtype): Of the features; under autocast, autocast's.
+
+    Returns:
+        int: Bytes.
+    """
+    network = without_data(network, dtype)
+    first = FirstStrips(strips.rows)
+    with LiveBytes() as made:
+        state = network.encode(frame_without_data(height, width, dtype), first)
+    kept, most = 0, made.peak
+    for level in range(network.num_levels):
+        beyond = network.beyond_end(state.feature)
+        with LiveBytes() as made:
+            advanced = network.advance(level, state, beyond, beyond, first)
+        kept += _nbytes(state.feature) + _nbytes(*state)
+        most = max(most, _nbytes(*state) + made.peak)
+        state = advanced
+    with LiveBytes() as made:
+        kept += _nbytes(network.decode(state, first))
+    return kept + max(most, _nbytes(*state) + made.peak)
+
+
+def _nbytes(*tensors: Tensor | None) -> int:
+    storages = {
+        storage._cdata: storage.nbytes()
+        for storage in (x.untyped_storage() for x in tensors if x is not None)
+    }
+    return sum(storages.values())
+
+
+@RESTORERS.register_module()
+class LevelRestorer(StripedRestorer):
+    """Restores clips of any length in constant memory; a :class:`ClipRestorer`.
+
+    The output is that of the whole clip at once. It comes L frames late, and nothing is
+    computed twice; only a frame that is not finite in half precision is restored again
+    in float32, from the frames that it depends on.
+
+    Args:
+        network (LevelNetwork): In evaluation mode.
+        **settings: Of :class:`StripedRestorer`: ``memory_budget``, ``autocast_dtype``.
+
+    Attributes:
+        context (int): L.
+
+    Raises:
+        ValueError: If the network has no levels, or the budget is not positive.
+    """
+
+    measure = staticmethod(level_peak_bytes)
+
+    def __init__(self, network: LevelNetwork, **settings: Any) -> None:
+        if not hasattr(network, 'advance'):
+            raise ValueError(
+                f'{type(network).__name__} does not restore frames level by level; '
+                'leave restorer out of the config, or name the one of its kind'
+            )
+        super().__init__(network, **settings)
+        self.context = network.num_levels
+
+    @torch.inference_mode()
+    def restore(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
+        """See :meth:`ClipRestorer.restore`."""
+        recent = _Recent(self.plan(check_frames(frames)), 2 * self.context + 1)
+        restored = restore_by_levels(self.prepared, recent, self.compute)
+        for index, frame in enumerate(restored):
+            if self.is_half and not frame.isfinite().all():
+                with self.in_float32():
+                    frame = self._restore_again(recent, index)
+            yield frame.squeeze(0)
+
+    def fastest_strips(self, height: int, width: int) -> Strips:
+        """See :meth:`Strips.fastest`."""
+        return Strips.fastest(height, width, self.device)
+
+    def _restore_again(self, recent: '_Recent', index: int) -> Tensor:
+        clip = restore_by_levels(self.prepared, list(recent.frames), self.compute)
+        return next(islice(clip, index - recent.first, None))
+
+
+class _Recent:
+    """Passes frames on as batches, (1, 3, H, W), and keeps the last ones.
+
+    Args:
+        frames (Iterable[Tensor]): Each (3, H, W).
+        number (int): Frames to keep.
+
+    Attributes:
+        frames (deque[Tensor]): The last ones.
+        first (int): Index of the first of them.
+    """
+
+    def __init__(self, frames: Iterable[Tensor], number: int) -> None:
+        self._source = frames
+        self.frames = deque(maxlen=number)
+        self.first = 0
+
+    def __iter__(self) -> Iterator[Tensor]:
+        for index, frame in enumerate(self._source):
+            self.frames.append(frame.unsqueeze(0))
+            self.first = index + 1 - len(self.frames)
+            yield self.frames[-1]
