@@ -88,7 +88,7 @@ def _sums(
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Yield the number and the sum, updated in place, of the first frames."""
     table = _LINEAR_CODES if linear_light else _CODES
-    total = 0
+    total = np.zeros(())
     for number, frame in enumerate(frames, start=1):
         total += cv2.LUT(frame, table)
         yield number, total
