@@ -1,7 +1,7 @@
 """Restoring streams level by level, without computing anything twice."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -11,58 +11,13 @@ from torch import Tensor
 
 from ..ops import WHOLE_FRAMES, Strips
 from ..ops.live_bytes import LiveBytes
+from ..utils.levels import restore_by_levels
 from ..utils.windows import check_frames
 from .adapters import RESTORERS
 from .cuda_graphs import GraphedLevels
 from .memory import FirstStrips, frame_without_data, without_data
-from .protocol import LevelNetwork, LevelState
+from .protocol import LevelNetwork
 from .streaming import StripedRestorer
-
-Compute = Callable[..., Any]
-"""Calls a function of the network with arguments, and with strips as the last one."""
-
-
-def restore_by_levels(
-    network: LevelNetwork, frames: Iterable[Tensor], compute: Compute
-) -> Iterator[Tensor]:
-    """Restore a clip of any length, every frame once on every level.
-
-    Each level is an iterator that is one frame ahead of what it gives, so a frame is
-    restored when the L-th frame after it has come. A level keeps at most a frame and
-    the features of its two neighbours.
-
-    Args:
-        network (LevelNetwork): In evaluation mode.
-        frames (Iterable[Tensor]): Each (1, 3, H, W).
-        compute (Callable): See :data:`Compute`.
-
-    Yields:
-        Tensor: The restored frames, (1, 3, sH, sW).
-    """
-    states = (compute(network.encode, frame) for frame in frames)
-    for level in range(network.num_levels):
-        states = _advance(network, level, states, compute)
-    # Nothing here keeps a state, as a loop variable would.
-    yield from map(partial(compute, network.decode), states)
-
-
-def _advance(
-    network: LevelNetwork, level: int, states: Iterator[LevelState], compute: Compute
-) -> Iterator[LevelState]:
-    previous, current = None, next(states, None)
-    while current is not None:
-        following = next(states, None)
-        own = current.feature
-        advanced = compute(
-            network.advance,
-            level,
-            current,
-            network.beyond_end(own) if previous is None else previous,
-            network.beyond_end(own) if following is None else following.feature,
-        )
-        # Only its feature is read once more; so the rest is released.
-        previous, current = own, following
-        yield advanced
 
 
 @torch.no_grad()

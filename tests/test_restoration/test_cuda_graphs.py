@@ -13,7 +13,7 @@ from fmanet_mm.restoration.cuda_graphs import (
     GraphedNetwork,
     clone_tensors,
 )
-from fmanet_mm.restoration.levels import restore_by_levels
+from fmanet_mm.utils.levels import restore_by_levels
 
 
 class StandInGraph:
