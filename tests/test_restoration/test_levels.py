@@ -71,7 +71,9 @@ def test_a_stream_gives_what_the_clip_gives_at_once(num_frames, dtype, tolerance
 
 
 @pytest.mark.parametrize(
-    'options', [dict(exposure=False), dict(scale=3), dict(ends='zero')], ids=str
+    'options',
+    [dict(exposure=False), dict(scale=3), dict(ends='zero')],
+    ids=str,
 )
 def test_variants_give_what_the_clip_gives_at_once(options):
     network = tiny_pp_network(**options)
