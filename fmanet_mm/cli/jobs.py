@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from ..utils.names import fit_name, place_key
 from ..video.formats import VIDEO_SUFFIXES
+from ..video.spans import Part
 from ..video.work_folder import kept_output
 
 SUBSTITUTES = {'.m4v': '.mp4', '.3gp': '.mov', '.3g2': '.mov'}
@@ -57,6 +58,23 @@ class Job(NamedTuple):
         if kept is None:
             return []
         return [f'the finished part is kept as {kept}, --resume continues']
+
+
+class Task(NamedTuple):
+    """A job, or the part of it that one of several processes does.
+
+    Attributes:
+        job (Job): The job.
+        part (Part | None): The part; None for all.
+    """
+
+    job: Job
+    part: Part | None = None
+
+    @property
+    def index(self) -> int:
+        """Number of the part."""
+        return 0 if self.part is None else self.part.index
 
 
 def plan_jobs(

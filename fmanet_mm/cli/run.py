@@ -20,7 +20,7 @@ from ..video.options import ReadOptions, Resume
 from ..video.reader import FrameReader, open_frames
 from ..video.spans import Part
 from ..video.writer import open_writer
-from .jobs import Job
+from .jobs import Job, Task
 from .launch import Rank, device_of_rank, find_devices, find_rank
 from .reports import JsonReport, Outcome, TextReport
 
@@ -52,12 +52,14 @@ def run_jobs(args: argparse.Namespace, jobs: list[Job]) -> int:
             _check_network(args)
             rank = find_rank(os.environ)
             tasks = _tasks_of(rank, jobs)
-            for job, part in tasks:
-                error = _open_error(job, args, part)
+            for task in tasks:
+                error = _open_error(task, args)
                 if error is not None:
-                    outcomes[job] = Outcome(job, error=error, exit_code=FAILED)
-                    report.end(outcomes[job])
-            tasks = [task for task in tasks if task[0] not in outcomes]
+                    outcomes[task.job] = Outcome(
+                        task.job, error=error, exit_code=FAILED
+                    )
+                    report.end(outcomes[task.job])
+            tasks = [task for task in tasks if task.job not in outcomes]
             devices = find_devices(args.device)
             if not tasks:
                 running = iter([])
@@ -65,7 +67,7 @@ def run_jobs(args: argparse.Namespace, jobs: list[Job]) -> int:
                 from .team import Team  # which imports this module
 
                 team = opened.enter_context(Team(args, devices))
-                running = team.run([job for job, _ in tasks], report)
+                running = team.run([task.job for task in tasks], report)
             else:
                 progress = report.progress
                 if rank is not None:
@@ -88,23 +90,23 @@ def run_jobs(args: argparse.Namespace, jobs: list[Job]) -> int:
     return max(codes, default=0)
 
 
-def _tasks_of(rank: Rank | None, jobs: list[Job]) -> list[tuple[Job, Part | None]]:
+def _tasks_of(rank: Rank | None, jobs: list[Job]) -> list[Task]:
     """The jobs of this process, or the parts of them, if a launcher has started it."""
     if rank is None:
-        return [(job, None) for job in jobs]
+        return list(map(Task, jobs))
     if len(jobs) >= rank.count:
-        return [(job, None) for job in jobs[rank.index :: rank.count]]
-    return [(job, Part(rank.index, rank.count, rank.run)) for job in jobs]
+        return list(map(Task, jobs[rank.index :: rank.count]))
+    return [Task(job, Part(rank.index, rank.count, rank.run)) for job in jobs]
 
 
 def _run_alone(
-    tasks: list[tuple[Job, Part | None]],
+    tasks: list[Task],
     args: argparse.Namespace,
     restorer,
     progress: Callable[[Job, int, int | None], None],
 ) -> Iterator[Outcome]:
-    for job, part in tasks:
-        yield run_job(job, args, restorer, partial(progress, job), part)
+    for task in tasks:
+        yield run_job(task, args, restorer, partial(progress, task.job))
 
 
 def _show_nothing(job: Job, done: int, total: int | None) -> None:
@@ -112,23 +114,21 @@ def _show_nothing(job: Job, done: int, total: int | None) -> None:
 
 
 def run_job(
-    job: Job,
+    task: Task,
     args: argparse.Namespace,
     restorer,
     progress: Callable[[int, int | None], None],
-    part: Part | None = None,
 ) -> Outcome:
-    """Run one job and turn any error into an :class:`Outcome`.
+    """Run one job, or a part of it, and turn any error into an :class:`Outcome`.
 
     Args:
-        job (Job): The job.
+        task (Task): The job.
         args (argparse.Namespace): Options.
         restorer (VideoRestorer): The network.
         progress (Callable): Called with the number of frames that are done, and that
             of all or None.
-        part (Part, optional): The part of the job that this process does, if several
-            do one each.
     """
+    job = task.job
     outcome = Outcome(job)
 
     def note(done: int, total: int | None) -> None:
@@ -140,9 +140,9 @@ def run_job(
         if job.page is not None:
             _check_comparison(job, args, restorer)
         if not (args.resume and job.is_done()):
-            restored = _restore(job, args, restorer, note, part)
+            restored = _restore(task, args, restorer, note)
             if restored is None:
-                return outcome._replace(part=part)
+                return outcome._replace(part=task.part)
             outcome = restored
         outcome = outcome._replace(output=job.dst)
         if job.page is not None:
@@ -161,14 +161,15 @@ def run_job(
     return outcome
 
 
-def _open_error(job: Job, args: argparse.Namespace, part: Part | None) -> str | None:
+def _open_error(task: Task, args: argparse.Namespace) -> str | None:
     """Why a job cannot be done, as far as it is seen before the network is loaded."""
+    job = task.job
     if args.resume and job.is_done():
         return None
     try:
         with _without_log(), open_frames(job.src, args.read) as source:
             open_writer(
-                job.target, source.info, args.write, _resume(args), part=part
+                job.target, source.info, args.write, _resume(args), part=task.part
             ).check_free()
         if args.ground_truth is not None:
             _open_truth(args).close()
@@ -235,15 +236,15 @@ def load_restorer(args: argparse.Namespace):
 
 
 def _restore(
-    job: Job,
+    task: Task,
     args: argparse.Namespace,
     restorer,
     progress: Callable[[int, int | None], None],
-    part: Part | None,
 ) -> Outcome | None:
     """Restore a video; None if other processes complete it."""
     from ..restoration import EndedEarlyError, RestoreOptions
 
+    job, part = task
     options = RestoreOptions(
         scale=args.scale,
         detect_scenes=args.detect_scenes,

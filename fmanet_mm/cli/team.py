@@ -11,27 +11,15 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
 from multiprocessing.connection import Connection, wait
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..utils.names import print_any_name
 from ..video.spans import Part
-from .jobs import Job
+from .jobs import Job, Task
 from .reports import JsonReport, Outcome, TextReport
 from .run import FAILED, INTERRUPTED, explain, load_restorer, run_job, used_memory
 
 _LOGGER = logging.getLogger('fmanet_mm')
-
-
-class Task(NamedTuple):
-    """A job, or the part of it that one process does."""
-
-    job: Job
-    part: Part | None = None
-
-    @property
-    def index(self) -> int:
-        """Number of the part."""
-        return 0 if self.part is None else self.part.index
 
 
 class NotUsableError(ValueError):
@@ -325,7 +313,7 @@ class _Service(logging.Handler):
             if task is None:
                 continue  # The task to interrupt had just ended.
             self._is_busy = True
-            outcome = run_job(task.job, self._args, restorer, self._note, task.part)
+            outcome = run_job(task, self._args, restorer, self._note)
             self._send('outcome', outcome)
             self._is_busy = False
 

@@ -50,18 +50,22 @@ def gelu_gate(gate: Tensor, value: Tensor) -> Tensor:
 def find_kernels(x: Tensor) -> ModuleType | None:
     """The module of the kernels for a tensor, or None if there are none for it."""
     if x.device.type == 'cuda' and x.dtype in _TYPES:
-        return _import_kernels()
+        return load_kernels(x.device)
     return None
 
 
 @cache
-def _import_kernels() -> ModuleType | None:
+def load_kernels(device: torch.device) -> ModuleType | None:
+    """Import the kernels and try one, which also needs a driver and a C compiler."""
     try:
         from . import triton_kernels
-    except ImportError as error:
+
+        one = torch.ones(1, 1, 1, 1, device=device)
+        triton_kernels.gelu_gate(one, one)
+    except Exception as error:
         print_log(
-            f'without Triton ({error}), a GPU is slower than it could be; install the '
-            'package triton, or triton-windows on Windows'
+            f'restoring without Triton, which is slower: {error}; it needs the package '
+            'triton (on Windows triton-windows) and a C compiler'
         )
         return None
     return triton_kernels

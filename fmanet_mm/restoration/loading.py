@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.logging import print_log
 from mmengine.registry import MODELS
 from mmengine.utils import import_modules_from_strings
 from safetensors import safe_open
@@ -229,7 +230,15 @@ def _find_autocast_dtype(dtype: str, device: torch.device) -> torch.dtype | None
         raise ValueError(f'dtype must be one of {list(AUTOCAST_DTYPES)}, got {dtype!r}')
     if dtype == 'fp16' and device.type == 'cpu':
         raise ValueError('fp16 needs a GPU; use bf16 or fp32 on the CPU')
+    if dtype == 'bf16' and device.type == 'cuda' and not _computes_in_bf16():
+        print_log(f'{device} does not compute in bf16; computing in fp16')
+        dtype = 'fp16'
     return AUTOCAST_DTYPES[dtype]
+
+
+def _computes_in_bf16() -> bool:
+    """Whether the GPU has instructions for bfloat16; others only emulate it."""
+    return torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def _load_without_weights(config: Config | None) -> nn.Module:

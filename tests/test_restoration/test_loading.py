@@ -14,7 +14,7 @@ from torch import nn
 from fmanet_mm.cli import arguments
 from fmanet_mm.export import export_network
 from fmanet_mm.models import FMANet
-from fmanet_mm.restoration import VideoRestorer, load_network, load_restorer
+from fmanet_mm.restoration import VideoRestorer, load_network, load_restorer, loading
 from fmanet_mm.restoration.images import to_image, to_tensor
 from fmanet_mm.restoration.loading import AUTOCAST_DTYPES, find_config
 from fmanet_mm.utils import config_root
@@ -227,3 +227,20 @@ def test_an_unknown_network_is_named():
     config = Config(dict(model=dict(type='NoSuchNetwork')))
     with pytest.raises(ValueError, match="there is no network 'NoSuchNetwork'"):
         load_network(None, config)
+
+
+@pytest.mark.parametrize(
+    ('supported', 'dtype'), [(True, torch.bfloat16), (False, torch.float16)]
+)
+def test_a_gpu_without_bf16_computes_in_fp16(monkeypatch, capsys, supported, dtype):
+    class Network(torch.nn.Identity):
+        def to(self, device):
+            return self
+
+    monkeypatch.setattr(loading, 'find_device', torch.device)
+    monkeypatch.setattr(loading, 'load_network', lambda *_: Network())
+    monkeypatch.setattr(loading, 'build_restorer', lambda network, **chosen: chosen)
+    monkeypatch.setattr(torch.cuda, 'is_bf16_supported', lambda **_: supported)
+    chosen = load_restorer('weights.pth', 'config', device='cuda', dtype='bf16')
+    assert chosen['autocast_dtype'] == dtype
+    assert ('computing in fp16' in capsys.readouterr().out) != supported

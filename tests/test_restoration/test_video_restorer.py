@@ -240,7 +240,7 @@ def noted(monkeypatch):
         events.append((kind, number, threading.current_thread()))
         calls.get(kind, lambda number: None)(number)
 
-    timed, refine = FrameReader.timed, FMANet.refine
+    timed, refine = FrameReader.timed, WindowRestoration.refine
     write = FrameWriter.write
 
     def noting_timed(self):
@@ -259,7 +259,7 @@ def noted(monkeypatch):
         write(self, *frame)
 
     monkeypatch.setattr(FrameReader, 'timed', noting_timed)
-    monkeypatch.setattr(FMANet, 'refine', noting_refine)
+    monkeypatch.setattr(WindowRestoration, 'refine', noting_refine)
     monkeypatch.setattr(FrameWriter, 'write', noting_write)
     return events, calls
 
