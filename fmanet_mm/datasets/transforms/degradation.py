@@ -170,8 +170,8 @@ def _check_probability(name: str, value: float) -> None:
 
 def _check_frames(frames: list[np.ndarray], name: str) -> None:
     found = {(frame.shape, str(frame.dtype)) for frame in frames}
-    shape, dtype = next(iter(found))
-    if len(found) > 1 or len(shape) != 3 or shape[2] != 3 or dtype != 'uint8':
+    shape, dtype = next(iter(found), ((), ''))
+    if len(found) != 1 or len(shape) != 3 or shape[2] != 3 or dtype != 'uint8':
         raise ValueError(
             f"'img' of {name} must be a list of uint8 frames of one shape (H, W, 3), "
             f'got {sorted(found)}'
