@@ -20,9 +20,13 @@ from fmanet_mm.ops import WHOLE_FRAMES, Strips
 from fmanet_mm.ops.live_bytes import LiveBytes
 from fmanet_mm.restoration import StreamingRestorer
 from fmanet_mm.restoration.memory import choose_strips
+from fmanet_mm.restoration.streaming import prepare as prepare_form
 from fmanet_mm.utils.windows import sliding_windows
 
 AUTOCAST_DTYPES = dict(bf16=torch.bfloat16, fp16=torch.float16)
+
+META = torch.device('meta')
+"""Where tensors have shapes and no data."""
 
 Restore = Callable[[Iterable[Tensor]], Iterator[Tensor]]
 """Maps the frames of a clip, (3, H, W), to restored frames, (3, sH, sW)."""
@@ -70,9 +74,14 @@ def inspect(task: Task, case: Case, device: torch.device) -> dict[str, int]:
     """
     case = replace(case, compile_mode=None)
     strips = _plan_strips(task, case, device)
-    with FakeTensorMode():
+    is_stream = case.variant == 'stream'
+    with nullcontext() if is_stream else FakeTensorMode():
         if task.kind == 'training':
             call = _training_step(task, case, device)
+        elif is_stream:
+            # The meta device has no autocast, which a stream does not need.
+            restore = _choose_restore(task, case, device, strips, META)
+            call = _restoration(task, case, META, restore)
         else:
             restore = _choose_restore(task, case, device, strips)
             call = _restoration(task, case, device, restore)
@@ -104,13 +113,14 @@ def _plan_strips(task: Task, case: Case, device: torch.device) -> Strips:
     fastest = Strips.fastest(*size, device)
     if case.variant != 'stream' or not task.memory_budget:
         return fastest
-    network = build_package(task.tiny, torch.device('meta'))
+    network = prepare_form(build_package(task.tiny, META), device)
     dtype = AUTOCAST_DTYPES.get(case.dtype, torch.float32)
     return choose_strips(network, *size, task.memory_budget * 2**30, dtype, fastest)
 
 
 def _precision(case: Case, device: torch.device) -> AbstractContextManager:
-    if case.dtype not in AUTOCAST_DTYPES:
+    # The weights of a stream are of its type.
+    if case.dtype not in AUTOCAST_DTYPES or case.variant == 'stream':
         return nullcontext()
     return torch.autocast(device.type, AUTOCAST_DTYPES[case.dtype])
 
@@ -144,7 +154,11 @@ def _restoration(
 
 
 def _choose_restore(
-    task: Task, case: Case, device: torch.device, strips: Strips | None = None
+    task: Task,
+    case: Case,
+    device: torch.device,
+    strips: Strips | None = None,
+    storage: torch.device | None = None,
 ) -> Restore:
     """Build the network of a case and what applies it to clips.
 
@@ -153,6 +167,7 @@ def _choose_restore(
         case (Case): How.
         device (torch.device): Where.
         strips (Strips, optional): For a stream; None: chosen by the package.
+        storage (torch.device, optional): Where a stream's weights are, if not there.
     """
     if case.variant == 'plain':
         plain = _compiled(build_plain(task.tiny, device), case).eval()
@@ -162,8 +177,10 @@ def _choose_restore(
         return partial(_restore_windows, network)
     if case.variant != 'stream':
         raise ValueError(f'{case.variant!r} restores no frames')
-    network = build_package(task.tiny, device).eval()
-    encode, refine = network.encode, network.refine
+    network = build_package(task.tiny, storage or device).eval()
+    dtype = AUTOCAST_DTYPES.get(case.dtype)
+    prepared = prepare_form(network, device, dtype)
+    encode, refine = prepared.encode, prepared.refine
     if case.compile_mode:
         # On whole frames: choosing strips would run the compiled code without data.
         strips = WHOLE_FRAMES
@@ -171,7 +188,7 @@ def _choose_restore(
         refine = torch.compile(refine, mode=case.compile_mode)
     if strips:
         return partial(_restore_stream, encode, refine, strips)
-    return StreamingRestorer(network, task.memory_budget).restore
+    return StreamingRestorer(network, task.memory_budget, dtype).restore
 
 
 def _compiled(model: nn.Module, case: Case) -> nn.Module:

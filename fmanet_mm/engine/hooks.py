@@ -44,6 +44,9 @@ class CudnnSearchHook(Hook):
     free. That pays for patches of one size, but complete frames took 18 GiB.
     """
 
+    def __init__(self) -> None:
+        self._searched = False
+
     def before_val(self, runner: Runner) -> None:
         """Stop searching."""
         self._searched = torch.backends.cudnn.benchmark

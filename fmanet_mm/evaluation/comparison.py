@@ -93,8 +93,8 @@ class Cost:
     Attributes:
         parameters (int, optional): Parameters that inference uses.
         seconds (float, optional): Per frame, without reading and writing files.
-        memory_bytes (int, optional): Most memory while it restores, above what was in
-            use with the network loaded.
+        memory_bytes (int, optional): Most memory of tensors at once while it restores,
+            weights not counted.
     """
 
     parameters: int | None = None
@@ -115,6 +115,7 @@ class Cost:
 
 
 COST_COLUMNS = ('parameters (M)', 's/frame', 'memory (GiB)')
+"""Of a :class:`Cost`."""
 
 
 @dataclass
@@ -396,8 +397,25 @@ def _restore_clips(
     return Cost(
         count_parameters(network) if isinstance(network, torch.nn.Module) else None,
         stopwatch.seconds / max(stopwatch.num_frames, 1),
-        meter.growth(),
+        _most_memory(restorer.restorer, clips.values(), meter),
     )
+
+
+def _most_memory(
+    restorer: ClipRestorer, clips: Iterable[Path], meter: MemoryMeter
+) -> int:
+    """Bytes of tensors, counted on a CPU if the restorer can.
+
+    What a process takes from the system there depends on what was in use before.
+    """
+    counted = []
+    if restorer.device.type == 'cpu':
+        for clip in clips:
+            with open_frames(clip) as frames:
+                counted.append(restorer.peak_bytes(frames.height, frames.width))
+    if not counted or None in counted:
+        return meter.growth()
+    return max(counted)
 
 
 def _warm_up(restorer: VideoRestorer, clip: Path) -> None:
@@ -408,10 +426,11 @@ def _warm_up(restorer: VideoRestorer, clip: Path) -> None:
 
 
 def _describe_device(device: torch.device, dtype: str) -> str:
-    name = f'{torch.get_num_threads()} threads of the CPU'
+    threads = torch.get_num_threads()
+    name = f'{threads} thread{"s" if threads > 1 else ""} of the CPU'
     if device.type == 'cuda':
         name = torch.cuda.get_device_name(device)
-    return f'computed in {dtype} by {name}; memory is that above the loaded network'
+    return f'computed in {dtype} by {name}; memory is that of tensors without weights'
 
 
 def _write_pages(

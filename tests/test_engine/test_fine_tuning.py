@@ -1,7 +1,7 @@
 """Starting from the weights of a trained network."""
 
 import torch
-from helpers import tiny_config, tiny_network
+from helpers import tiny_config, tiny_network, tiny_pp_network
 from mmengine.config import Config
 
 from fmanet_mm.engine import FineTuneHook, adopt_network
@@ -83,3 +83,33 @@ def test_stage_2_may_keep_the_net_d_of_a_stage_1():
     for name, weight in checkpoint['state_dict'].items():
         given = model if name.startswith('net_d.') else network
         assert torch.equal(weight, given.state_dict()[name])
+
+
+def test_an_exported_fmanet_pp_brings_its_extractor(tmp_path):
+    path = tmp_path / 'net.safetensors'
+    network = tiny_pp_network(scale=4)
+    export_network(network, path)
+    config = load('fmanet_pp/stage2')
+    adopt_network(config, str(path))
+    build_network(config).load_state_dict(network.state_dict())
+    config = load('fmanet_pp/stage1')
+    adopt_network(config, str(path))
+    assert config.model.type == 'FMANetPPStage1'
+    assert config.model.exposure.width == 4 and 'net_r' not in config.model
+    # The other family stays as it is.
+    config = load('fmanet_stage2')
+    before = config.model.to_dict()
+    adopt_network(config, str(path))
+    assert config.model.to_dict() == before
+
+
+def test_fmanet_pp_may_keep_the_extractor_and_net_d_of_a_stage_1():
+    network, model = tiny_pp_network(), tiny_pp_network()
+    for parameter in model.parameters():
+        parameter.data.fill_(0.5)
+    checkpoint = dict(state_dict=dict(network.state_dict()))
+    FineTuneHook(keep_net_d=True).after_load_checkpoint(Runner(model), checkpoint)
+    for name, weight in checkpoint['state_dict'].items():
+        given = network if name.startswith('net_r.') else model
+        assert torch.equal(weight, given.state_dict()[name])
+        assert weight.dtype == network.state_dict()[name].dtype

@@ -421,11 +421,15 @@ class GuidedAttentionForm(LeanModule):
             values = strip.write(self.value(normalised), values, height)
         products, queries, keys = (sum(parts) for parts in zip(*sums, strict=True))
         head = self.channels // self.num_heads
-        squares = (
+        queries, keys = (
             x.unflatten(1, (self.num_heads, -1))[..., :head] for x in (queries, keys)
         )
         mixing = channel_mixing(
-            products[..., :head, :head], *squares, self.temperature, self.project_out
+            products[..., :head, :head],
+            queries,
+            keys,
+            self.temperature,
+            self.project_out,
         )
         zeros = feature.size(1) - self.channels
         return values, F.pad(mixing, (0, zeros, 0, zeros)).to(feature.dtype)

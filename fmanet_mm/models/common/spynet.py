@@ -99,8 +99,8 @@ class SPyNet(BaseModule):
             raise FileNotFoundError(
                 f'there are no SPyNet weights {path}; download '
                 'https://download.openmmlab.com/mmediting/restorers/basicvsr/'
-                'spynet_20210409-c6c1bd09.pth, or name another file '
-                '(spynet_pretrained)'
+                'spynet_20210409-c6c1bd09.pth, or name another file as '
+                'spynet_pretrained'
             )
         loaded = load_state_dict_file(path)
         weights = {

@@ -14,7 +14,7 @@ from mmengine.optim import build_optim_wrapper
 from fmanet_mm.models import HOFFR
 from fmanet_mm.models.baselines.hoffr import PyramidFlowNet
 from fmanet_mm.models.baselines.hoffr.pyramid_flow import warp_previous
-from fmanet_mm.restoration import build_restorer
+from fmanet_mm.restoration import RecurrentRestorer, build_restorer
 from fmanet_mm.restoration.loading import build_network
 
 CONFIGS = Path(__file__).resolve().parents[3] / 'configs/baselines'
@@ -247,6 +247,14 @@ def test_a_stream_equals_the_clip(config):
         torch.testing.assert_close(given, expected)
     alone = next(restorer.restore(clip[2:]))
     assert (alone - expected[2]).abs().max() > 1e-3, 'the state must matter'
+
+
+def test_half_precision_is_close():
+    network, clip = small().float(), clip_of(2).float()[0]
+    expected = torch.stack(list(RecurrentRestorer(network).restore(clip)))
+    restorer = RecurrentRestorer(network, autocast_dtype=torch.bfloat16)
+    half = torch.stack(list(restorer.restore(clip)))
+    assert 0 < (half - expected).abs().max() < 0.05
 
 
 def test_odd_sizes_are_refused():

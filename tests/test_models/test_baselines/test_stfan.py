@@ -20,7 +20,7 @@ from fmanet_mm.models.baselines.stfan.official_weights import (
     convert_stfan_file,
 )
 from fmanet_mm.ops import Strips
-from fmanet_mm.restoration import build_restorer
+from fmanet_mm.restoration import RecurrentRestorer, build_restorer
 from fmanet_mm.restoration.loading import build_network, load_network
 from fmanet_mm.utils.checkpoint import load_state_dict_file
 
@@ -270,6 +270,17 @@ def test_gradients_stay_within_a_frame():
     assert not any(tensor.requires_grad for tensor in state)
     restored = network.step(second, state)[1].restored
     assert 0 <= restored.min() <= restored.max() <= 1
+
+
+@pytest.mark.parametrize('form', FORMS)
+def test_half_precision_is_close_and_fits_into_a_budget(form):
+    network, clip = small(form).float(), clip_of(2, (16, 12)).float()[:, 0]
+    expected = torch.stack(list(RecurrentRestorer(network).restore(clip)))
+    for budget in (None, 1e-6):
+        restorer = RecurrentRestorer(network, 1, 1, budget, torch.bfloat16)
+        half = torch.stack(list(restorer.restore(clip)))
+        assert 0 < (half - expected).abs().max() < 0.02
+        assert restorer.strips.rows == (budget and 8)
 
 
 def test_sizes_that_are_no_multiple_of_4_are_refused():

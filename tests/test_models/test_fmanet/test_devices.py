@@ -1,43 +1,12 @@
-"""On a GPU that is not there: fake tensors have a device, and no numbers.
-
-An operation on tensors of two devices fails as it would on a GPU. Autograd's threads
-want a true one, so gradients are left out.
-"""
-
-from contextlib import contextmanager
-from unittest.mock import patch
+"""On a GPU that is not there, see :mod:`fake_gpu`."""
 
 import pytest
 import torch
+from fake_gpu import GPU, fake_gpu
 from tiny_ablations import STREAMED, batch, build_tiny
-from torch._subclasses.fake_tensor import FakeTensorMode
 
 from fmanet_mm.ops import Strips
 from fmanet_mm.restoration import StreamingRestorer
-
-GPU = torch.device('cuda', 0)
-
-
-@contextmanager
-def fake_gpu():
-    # cuDNN's warp cannot be followed without computing it.
-    cudnn = torch.backends.cudnn.flags(enabled=False)
-    # A copied fake tensor would be of a mode of its own.
-    same_mode = patch.object(
-        FakeTensorMode, '__deepcopy__', lambda self, memo: self, create=True
-    )
-    with cudnn, same_mode, FakeTensorMode(), GPU:
-        yield
-
-
-@pytest.fixture(params=['fp32', 'bf16'])
-def autocast(request):
-    """Without a GPU, ``torch.autocast`` would warn and do nothing."""
-    torch.set_autocast_enabled('cuda', request.param == 'bf16')
-    torch.set_autocast_dtype('cuda', torch.bfloat16)
-    yield
-    torch.set_autocast_enabled('cuda', False)
-    torch.set_autocast_dtype('cuda', torch.float16)
 
 
 @pytest.mark.parametrize('name', ('blocks_m1_stage2', *STREAMED))

@@ -22,7 +22,7 @@ OFFSET_CHANNELS = 64
 LARGEST_RESIDUE = 10.0
 """Most pixels by which an offset differs from the flow."""
 
-SAMPLED_BYTES = 2**28
+SAMPLED_BYTES = 2**26
 """Rows are attended to together until so much is sampled for them."""
 
 

@@ -173,7 +173,7 @@ class STFAN(LeanModule):
         del filters
         filters = self.deblurring_filters(torch.cat((seen, embedded), dim=1))
         deblurred = filter_adaptive_conv(feature, filters, self.kernel_size)
-        return torch.cat((deblurred, aligned), dim=1)
+        return torch.cat((deblurred, aligned), dim=1).to(feature.dtype)
 
     def _decode(self, feature: Tensor) -> Tensor:
         return self.prediction(self.decoder(feature))
