@@ -2,7 +2,7 @@
 _base_ = ['stage1_synthetic.py', '../_base_/fmanet_pp_tiny.py']
 work_dir = 'work_dirs/fmanet_pp/tiny_stage1'
 
-ete = 'work_dirs/fmanet_pp/tiny_ete/iter_250.pth'
+ete = 'work_dirs/fmanet_pp/tiny_ete/iter_1000.pth'
 model = dict(
     architecture=_base_.tiny_pp,
     exposure=dict(width=16, init_cfg=dict(checkpoint=ete)),

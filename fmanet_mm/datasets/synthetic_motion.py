@@ -47,6 +47,8 @@ class SyntheticScenes(BaseDataset):
             scikit-learn, too.
         length (int): Number of samples; they are rendered only when loaded.
         seed (int): Seed of all samples.
+        keep_rendered (bool): Keep samples in memory, in each process that renders them.
+            Only for a small ``length``, of which all are seen many times.
         **kwargs: ``pipeline``, ``test_mode``, ``indices``, ``lazy_init`` and the other
             arguments of MMEngine's ``BaseDataset``.
 
@@ -68,6 +70,7 @@ class SyntheticScenes(BaseDataset):
         shipped: bool = True,
         length: int = 1_000_000,
         seed: int = 0,
+        keep_rendered: bool = False,
         **kwargs,
     ) -> None:
         if len(size) != 2 or min(size) < MIN_LR_SIZE:
@@ -88,6 +91,7 @@ class SyntheticScenes(BaseDataset):
         self.length = length
         self.seed = seed
         self.photos = find_photos(folders, shipped)
+        self._rendered: dict[int, dict] | None = {} if keep_rendered else None
         super().__init__(serialize_data=False, **kwargs)
 
     def load_data_list(self) -> range:
@@ -110,12 +114,20 @@ class SyntheticScenes(BaseDataset):
         """
         number = self.data_list[idx]
         return dict(
-            self.render(number, np.random.default_rng((self.seed, number))),
+            self._render(number),
             img_channel_order='rgb',
             gt_channel_order='rgb',
             img_sharp_channel_order='rgb',
             sample_idx=idx % len(self.data_list),
         )
+
+    def _render(self, number: int) -> dict:
+        if self._rendered is not None and number in self._rendered:
+            return self._rendered[number]
+        sample = self.render(number, np.random.default_rng((self.seed, number)))
+        if self._rendered is not None:
+            self._rendered[number] = sample
+        return sample
 
     def list_frames(self, idx: int) -> dict:
         """Name the frames of a sample without rendering it.

@@ -57,6 +57,18 @@ def test_frames_are_named_without_rendering(dataset, monkeypatch):
     assert dataset.list_frames(5) == {key: sample[key] for key in ('key', 'img_path')}
 
 
+def test_kept_samples_are_rendered_once(monkeypatch):
+    steps = [dict(type='VSRDBRandomFlip', horizontal=1, vertical=1)]
+    dataset = make(keep_rendered=True, length=3, pipeline=steps)
+    first = dataset[1]
+    monkeypatch.setattr(Scene, 'render', None)
+    for key in ('img', 'gt', 'flow'):
+        np.testing.assert_array_equal(dataset[1][key], first[key])
+    np.testing.assert_array_equal(dataset[1]['gt'][0], first['gt'][0])
+    with pytest.raises(TypeError):
+        dataset[2]
+
+
 def test_a_clip_may_be_a_single_frame():
     sample = make(clip_length=1)[0]
     assert len(sample['gt']) == len(sample['exposure']) == 1
