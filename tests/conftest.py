@@ -75,6 +75,7 @@ SLOW = (
     'test_models/test_baselines/*.py',
     'test_tools/test_dist.py',
     'test_tools/test_fmanet_pp_stages.py',
+    'test_tools/test_drawing_tools.py',
     'test_tools/test_quickstart.py',
     'test_tools/test_resume.py',
     'test_tools/test_train_test_tools.py',

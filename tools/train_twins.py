@@ -134,6 +134,7 @@ def render(args: argparse.Namespace, plan: Plan, deadline: float) -> None:
         size=(plan.size, plan.size),
         folders=[str(folder) for folder in args.photos],
         shipped=not args.photos,
+        length=10 * plan.windows,
         pipeline=[],
     )
     jobs = [
@@ -267,17 +268,17 @@ def train(
         optimizer.step()
         return {name: term.detach() for name, term in terms.items()}
 
+    begin, done = time.monotonic(), 0
     set_rate(optimizer, 0)  # Warming up for the capture must not train.
     run = capture(step) if on_gpu else step
-    begin, done, share = time.monotonic(), 0, 0.0
-    while share < 1:
+    while True:
         if on_gpu and done % 50 == 0:
             torch.cuda.synchronize()
         share = (time.monotonic() - begin) / seconds
         if iterations is not None:
             share = done / iterations
         if share >= 1:
-            break
+            return done
         halved = 0.5 ** sum(share >= part for part in HALVED_AT)
         set_rate(optimizer, rate * halved * min(1, (done + 1) / WARM_UP))
         for kind, tensor in next(source).items():
@@ -286,7 +287,6 @@ def train(
         done += 1
         if done % 500 == 0 or done == iterations:
             report(done, time.monotonic() - begin, terms)
-    return done
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
@@ -298,7 +298,10 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 
 
 def capture(step: Callable[[], dict[str, Tensor]]) -> Callable[[], dict[str, Tensor]]:
-    """Record a step as a CUDA graph, which spares the CPU the launches."""
+    """Record a step as a CUDA graph, which spares the CPU the launches.
+
+    Where that fails, the step itself is returned.
+    """
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
@@ -306,8 +309,13 @@ def capture(step: Callable[[], dict[str, Tensor]]) -> Callable[[], dict[str, Ten
             step()
     torch.cuda.current_stream().wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        result = step()
+    try:
+        with torch.cuda.graph(graph):
+            result = step()
+    except RuntimeError as error:
+        print(f'  no CUDA graph, each step is launched: {error}', flush=True)
+        torch.cuda.synchronize()
+        return step
 
     def replay() -> dict[str, Tensor]:
         graph.replay()

@@ -35,10 +35,10 @@ train_dataloader = dict(
 )
 val_dataloader = dict(dataset=dict(motion=(0.0, 6.0), length=8))
 test_dataloader = dict(dataset=_base_.real_clips)
-train_cfg = dict(max_iters=300, val_interval=300)
+train_cfg = dict(max_iters=120, val_interval=120)
 param_scheduler = [
     _base_.finetune_warm_up,
-    dict(_base_.param_scheduler, milestones=[210, 255, 285]),
+    dict(_base_.param_scheduler, milestones=[84, 102, 114]),
 ]
-optim_wrapper = dict(clip_grad=dict(max_norm=1.0))
+optim_wrapper = _base_.finetune_optim_wrapper
 default_hooks = _base_.finetune_hooks

@@ -1,7 +1,7 @@
 # Stage 2 of a tiny network for x1, tested on a real clip.
 _base_ = 'tiny_stage2.py'
 
-stage1 = 'work_dirs/tiny_x1_stage1/iter_300.pth'
+stage1 = 'work_dirs/tiny_x1_stage1/iter_150.pth'
 model = dict(
     architecture=dict(scale=1, degradation_kernel_size=13),
     net_d=dict(init_cfg=dict(checkpoint=stage1)),
@@ -23,5 +23,5 @@ test_dataloader = dict(
         ],
     )
 )
-train_cfg = dict(max_iters=600, val_interval=600)
-param_scheduler = dict(milestones=[420, 510, 570])
+train_cfg = dict(max_iters=250, val_interval=250)
+param_scheduler = dict(milestones=[175, 213, 238])

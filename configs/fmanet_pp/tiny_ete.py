@@ -4,7 +4,7 @@ work_dir = 'work_dirs/fmanet_pp/tiny_ete'
 
 model = dict(exposure=dict(width=16))
 train_dataloader = dict(
-    batch_size=32,
+    batch_size=16,
     num_workers=1,
     dataset=dict(
         size=(40, 40),
@@ -17,7 +17,7 @@ val_dataloader = dict(
     dataset=dict(size=(40, 40), motion=_base_.tiny_clips.motion, length=300),
 )
 test_dataloader = val_dataloader
-train_cfg = dict(max_iters=200, val_interval=100)
-param_scheduler = dict(milestones=[140, 170, 190])
-optim_wrapper = dict(optimizer=dict(lr=2e-3))
-default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=100))
+train_cfg = dict(max_iters=250, val_interval=250)
+param_scheduler = dict(milestones=[175, 212, 237])
+optim_wrapper = dict(optimizer=dict(lr=1e-3))
+default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=250))

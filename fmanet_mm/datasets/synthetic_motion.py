@@ -117,6 +117,21 @@ class SyntheticScenes(BaseDataset):
             sample_idx=idx % len(self.data_list),
         )
 
+    def list_frames(self, idx: int) -> dict:
+        """Name the frames of a sample without rendering it.
+
+        Args:
+            idx (int): Its index.
+
+        Returns:
+            dict: ``key`` and ``img_path`` of the sample.
+        """
+        return self.names(self.data_list[idx])
+
+    def names(self, number: int) -> dict:
+        """``key`` and ``img_path`` of the sample of a number."""
+        raise NotImplementedError
+
     def render(self, number: int, rng: np.random.Generator) -> dict:
         """Render the sample of a number with its own source of randomness."""
         raise NotImplementedError
@@ -181,6 +196,13 @@ class SyntheticMotionDataset(SyntheticScenes):
         self.exposure = exposure
         super().__init__(**scenes)
 
+    def names(self, number: int) -> dict:
+        """Name the frames of a window; see :meth:`SyntheticScenes.names`."""
+        return dict(
+            key=f'{number:08d}/{self.num_input_frames // 2:08d}',
+            img_path=_frame_names(number, self.num_input_frames),
+        )
+
     def render(self, number: int, rng: np.random.Generator) -> dict:
         """Render a window; see :meth:`SyntheticScenes.render`."""
         scene = self.sample_scene(rng)
@@ -194,8 +216,7 @@ class SyntheticMotionDataset(SyntheticScenes):
             blurry.append(average_frames(sub_frames, linear_light=True))
             flow.append(scene.flow(time))
         return dict(
-            key=f'{number:08d}/{reach:08d}',
-            img_path=_frame_names(number, self.num_input_frames),
+            self.names(number),
             img=self.downsample(blurry),
             gt=sharp[reach] if self.num_output_frames == 1 else sharp,
             img_sharp=self.downsample(sharp),
@@ -262,6 +283,13 @@ class SyntheticClipDataset(SyntheticScenes):
         self.gt_time = gt_time
         super().__init__(**scenes)
 
+    def names(self, number: int) -> dict:
+        """Name the frames of a clip; see :meth:`SyntheticScenes.names`."""
+        return dict(
+            key=f'{number:08d}/{0:08d}-{self.clip_length - 1:08d}',
+            img_path=_frame_names(number, self.clip_length),
+        )
+
     def render(self, number: int, rng: np.random.Generator) -> dict:
         """Render a clip; see :meth:`SyntheticScenes.render`."""
         scene = self.sample_scene(rng, SWING)
@@ -280,8 +308,7 @@ class SyntheticClipDataset(SyntheticScenes):
         # Neighbours beyond the ends are not part of the clip.
         flow[0], flow[-1] = np.zeros_like(flow[0]), np.zeros_like(flow[-1])
         return dict(
-            key=f'{number:08d}/{0:08d}-{last:08d}',
-            img_path=_frame_names(number, self.clip_length),
+            self.names(number),
             img=self.downsample(blurry),
             gt=sharp,
             img_sharp=self.downsample(sharp),

@@ -48,6 +48,7 @@ def test_restoring_needs_no_openmmlab(folder, tmp_path):
     height, width = cv2.imread(str(results / 'picture.png')).shape[:2]
     assert width > height > 500
     assert '<html' in (results / 'restored.html').read_text()
+    assert 100_000 < (results / 'animation.webp').stat().st_size <= 1_000_000
     (line,) = {
         line.strip() for line in result.stdout.splitlines() if 'by bicubic' in line
     }

@@ -13,31 +13,35 @@ from ...utils.degradation import round_to_uint8
 from ...video.compression import compress_frames
 
 BLUR = dict(
-    prob=0.5,
+    prob=0.2,
     kernel_size=[7],
     kernel_list=['iso', 'aniso'],
     kernel_prob=[0.5, 0.5],
-    sigma_x=[0.2, 1.2],
-    sigma_y=[0.2, 1.2],
+    sigma_x=[0.2, 0.8],
+    sigma_y=[0.2, 0.8],
     rotate_angle=[-np.pi, np.pi],
 )
-"""Lens: an isotropic or anisotropic Gaussian; standard deviations in LR pixels."""
+"""Lens: an isotropic or anisotropic Gaussian; standard deviations in LR pixels.
+
+Rare and slight: a network that has seen much defocus sharpens whatever is soft, such as
+the background of a portrait.
+"""
 
 NOISE = dict(
-    prob=0.5,
+    prob=0.3,
     noise_type=['gaussian', 'poisson'],
     noise_prob=[0.5, 0.5],
-    gaussian_sigma=[0, 8],
+    gaussian_sigma=[0, 6],
     gaussian_gray_noise_prob=0.4,
-    poisson_scale=[0, 3],
+    poisson_scale=[0, 2],
     poisson_gray_noise_prob=0.4,
 )
 """Sensor: independent in each frame, of one strength; sigma in levels of 255."""
 
 RESIZE = dict(
-    prob=0.5,
+    prob=0.2,
     resize_mode_prob=[0, 1, 0],
-    resize_scale=[0.6, 1],
+    resize_scale=[0.7, 1],
     resize_opt=['bilinear', 'bicubic', 'area'],
     resize_prob=[0.4, 0.3, 0.3],
     is_size_even=True,
@@ -166,8 +170,8 @@ def _check_probability(name: str, value: float) -> None:
 
 def _check_frames(frames: list[np.ndarray], name: str) -> None:
     found = {(frame.shape, str(frame.dtype)) for frame in frames}
-    shape, dtype = next(iter(found))
-    if len(found) > 1 or len(shape) != 3 or shape[2] != 3 or dtype != 'uint8':
+    shape, dtype = next(iter(found), ((), ''))
+    if len(found) != 1 or len(shape) != 3 or shape[2] != 3 or dtype != 'uint8':
         raise ValueError(
             f"'img' of {name} must be a list of uint8 frames of one shape (H, W, 3), "
             f'got {sorted(found)}'

@@ -161,6 +161,7 @@ def test_arguments_out_of_range(arguments, message):
 @pytest.mark.parametrize(
     ('frames', 'message'),
     [
+        ([], r'must be a list of uint8 frames .*got \[\]'),
         ([np.zeros((20, 20, 3), np.float32)] * 3, 'uint8 frames.*float32'),
         (
             [np.zeros((20, 20, 3), np.uint8), np.zeros((20, 22, 3), np.uint8)],
