@@ -20,7 +20,7 @@ val_dataloader = dict(
     dataset=dict(size=(40, 40), motion=_base_.tiny_clips.motion, length=300),
 )
 test_dataloader = val_dataloader
-train_cfg = dict(max_iters=1000, val_interval=500)
+train_cfg = dict(max_iters=1000)
 param_scheduler = dict(milestones=[700, 850, 950])
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
-default_hooks = dict(logger=dict(interval=100), checkpoint=dict(interval=500))
+default_hooks = dict(checkpoint=dict(interval=500))
