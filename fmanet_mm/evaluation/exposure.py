@@ -260,7 +260,7 @@ def swap_exposure(
 
     Raises:
         ValueError: If the model has no exposure extractor, or the datasets hold
-            different scenes.
+            different scenes or other levels.
     """
     if model.exposure_net is None:
         raise ValueError(
@@ -272,6 +272,13 @@ def swap_exposure(
     values: dict[str, dict[tuple[int, int], list[float]]] = dict(spread={}, psnr={})
     for index in indices:
         samples = {level: dataset[index] for level, dataset in datasets.items()}
+        for level, sample in samples.items():
+            found = sample['data_samples'].exposure
+            if not (found == level).all():
+                raise ValueError(
+                    f'sample {index} must have the exposure {level}, got '
+                    f'{found.tolist()}; use a dataset of constant exposure'
+                )
         scenes = {_scene_of(s['data_samples'].key) for s in samples.values()}
         if len(scenes) > 1:
             raise ValueError(

@@ -141,6 +141,7 @@ class Packed:
             data_samples=type('Sample', (), {})(),
         )
         self.item['data_samples'].key = f'5-{level}/{scene}/0-2'
+        self.item['data_samples'].exposure = torch.full((3,), level)
         self.item['data_samples'].gt_img = torch.zeros(3, 3, 16, 16, dtype=torch.uint8)
 
     def __getitem__(self, index):
@@ -179,6 +180,8 @@ def test_what_cannot_be_swapped_is_named():
         ValueError, match='sample 0 must show the same scene .*000, 001'
     ):
         swap_exposure(network, datasets, [0])
+    with pytest.raises(ValueError, match=r'the exposure 2, got \[1, 1, 1\]'):
+        swap_exposure(network, {2: Packed(1)}, [0])
     without = nn.Linear(1, 1)
     without.exposure_net = None
     with pytest.raises(ValueError, match='Linear has no exposure extractor'):

@@ -50,9 +50,11 @@ def main() -> None:
     config = Config.fromfile(args.config)
     init_default_scope(config.get('default_scope', 'mmagic'))
     model = load_network(args.checkpoint, config).to(args.device)
-    dataset = config.val_dataloader.dataset
+    dataset = dict(config.val_dataloader.dataset)
+    if 'walking' in dataset:  # of synthetic clips
+        dataset['walking'] = False
     datasets = {
-        level: DATASETS.build(dict(dataset, levels=[level])) for level in args.levels
+        level: DATASETS.build({**dataset, 'levels': [level]}) for level in args.levels
     }
     count = min(args.clips, *map(len, datasets.values()))
     total = len(datasets[args.levels[0]])
