@@ -1,5 +1,5 @@
-# The exposure extractor (ETE, 2.8 M parameters) learns to tell five levels of exposure
-# apart from single frames, by supervised contrastive learning. Validation: accuracy of
+# The exposure extractor (ETE, 2.8 M parameters) learns to distinguish five levels of
+# exposure in single frames, by supervised contrastive learning. Validation: accuracy of
 # nearest neighbours on REDS4. Start it in one process: the loss and the statistics of
 # normalisation are those of the frames that a process has.
 #

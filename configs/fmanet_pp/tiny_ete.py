@@ -9,6 +9,9 @@ train_dataloader = dict(
     dataset=dict(
         size=(40, 40),
         motion=_base_.tiny_clips.motion,
+        # Rendering takes far longer than learning.
+        length=1000,
+        keep_rendered=True,
         pipeline=[dict(type='RandomViews', patch_size=32), _base_.clips_pack],
     ),
 )
@@ -17,7 +20,7 @@ val_dataloader = dict(
     dataset=dict(size=(40, 40), motion=_base_.tiny_clips.motion, length=300),
 )
 test_dataloader = val_dataloader
-train_cfg = dict(max_iters=200, val_interval=100)
-param_scheduler = dict(milestones=[140, 170, 190])
-optim_wrapper = dict(optimizer=dict(lr=2e-3))
-default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=100))
+train_cfg = dict(max_iters=1000, val_interval=500)
+param_scheduler = dict(milestones=[700, 850, 950])
+optim_wrapper = dict(optimizer=dict(lr=1e-3))
+default_hooks = dict(logger=dict(interval=100), checkpoint=dict(interval=500))

@@ -33,8 +33,8 @@ val_dataloader = dict(
     ),
 )
 test_dataloader = val_dataloader
-train_cfg = dict(max_iters=150, val_interval=150)
-param_scheduler = dict(milestones=[105, 127, 142])
+train_cfg = dict(max_iters=80, val_interval=80)
+param_scheduler = dict(milestones=[56, 68, 76])
 optim_wrapper = dict(optimizer=_base_.tiny_optimizer)
-default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=50))
+default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=80))
 env_cfg = dict(mp_cfg=dict(opencv_num_threads=0))

@@ -9,7 +9,7 @@ _base_ = [
 ]
 work_dir = 'work_dirs/fmanet_pp/tiny_fmanet_stage2'
 
-stage1 = 'work_dirs/fmanet_pp/tiny_fmanet_stage1/iter_150.pth'
+stage1 = 'work_dirs/fmanet_pp/tiny_fmanet_stage1/iter_80.pth'
 model = dict(
     architecture=_base_.tiny,
     net_d=dict(init_cfg=dict(checkpoint=stage1)),
@@ -29,8 +29,8 @@ val_scenes = dict(
 train_dataloader = dict(batch_size=2, num_workers=1, dataset=scenes)
 val_dataloader = dict(num_workers=1, dataset=val_scenes)
 test_dataloader = val_dataloader
-train_cfg = dict(max_iters=250, val_interval=250)
-param_scheduler = dict(milestones=[175, 212, 237])
+train_cfg = dict(max_iters=120, val_interval=120)
+param_scheduler = dict(milestones=[84, 102, 114])
 optim_wrapper = dict(optimizer=_base_.tiny_optimizer)
-default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=50))
+default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=120))
 env_cfg = dict(mp_cfg=dict(opencv_num_threads=0))

@@ -2,7 +2,7 @@
 _base_ = ['stage2_synthetic.py', '../_base_/fmanet_pp_tiny.py']
 work_dir = 'work_dirs/fmanet_pp/tiny_stage2'
 
-stage1 = 'work_dirs/fmanet_pp/tiny_stage1/iter_150.pth'
+stage1 = 'work_dirs/fmanet_pp/tiny_stage1/iter_80.pth'
 model = dict(
     architecture=_base_.tiny_pp,
     exposure=dict(width=16, init_cfg=dict(checkpoint=stage1)),
@@ -15,7 +15,7 @@ train_dataloader = dict(
     dataset=dict(pipeline=[_base_.clips_flip, _base_.clips_pack], **_base_.tiny_clips),
 )
 val_dataloader = dict(num_workers=1, dataset=_base_.tiny_val_clips)
-train_cfg = dict(max_iters=250, val_interval=250)
-param_scheduler = dict(milestones=[175, 212, 237])
+train_cfg = dict(max_iters=120, val_interval=120)
+param_scheduler = dict(milestones=[84, 102, 114])
 optim_wrapper = dict(optimizer=_base_.tiny_optimizer)
-default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=50))
+default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=120))

@@ -1,4 +1,11 @@
-"""Devices and processes that a command runs on."""
+"""Devices and processes that a command runs on.
+
+Several processes may be started by ``--device cuda:0,cuda:1``, or by launchers, which
+start the same command several times and number its processes::
+
+    torchrun --nproc-per-node 8 -m fmanet_mm.cli.restore_video clip.mp4 ...
+    srun -n 16 fmanet-restore clip.mp4 ...
+"""
 
 from collections.abc import Mapping
 from typing import NamedTuple

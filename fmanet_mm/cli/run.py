@@ -220,7 +220,9 @@ def _resume(args: argparse.Namespace) -> Resume:
 
 
 def load_restorer(args: argparse.Namespace):
-    """Load the network that the options name."""
+    """Load the network that the options name; its GPU becomes the process's default."""
+    import torch
+
     from ..restoration import VideoRestorer
 
     restorer = VideoRestorer.load(
@@ -232,6 +234,9 @@ def load_restorer(args: argparse.Namespace):
         trusted=args.trusted,
     )
     restorer.check_scale(args.scale)
+    device = restorer.restorer.device
+    if device.type == 'cuda':
+        torch.cuda.set_device(device)
     return restorer
 
 
@@ -323,7 +328,8 @@ def used_memory() -> float:
     """Memory in use, of the GPU if that is used, in GiB."""
     torch = sys.modules.get('torch')
     on_gpu = torch is not None and torch.cuda.is_available()
-    gpu = torch.cuda.max_memory_allocated() if on_gpu else 0
+    devices = range(torch.cuda.device_count() if on_gpu else 0)
+    gpu = sum(map(torch.cuda.max_memory_allocated, devices))
     return (gpu or psutil.Process().memory_info().rss) / 2**30
 
 

@@ -112,6 +112,8 @@ class Team:
             for worker in self._workers:
                 self._await_ready(worker)
         except BaseException:
+            for worker in self._workers:
+                worker.process.kill()
             self.__exit__()
             raise
         return self
@@ -302,8 +304,8 @@ class _Service(logging.Handler):
     def run(self, num_sharing: int) -> None:
         """Load the network, then run tasks until the parent closes the connection."""
         try:
-            _share_processors(self._args.device, num_sharing)
             restorer = load_restorer(self._args)
+            _share_processors(restorer.restorer.device.type, num_sharing)
         except Exception as error:
             self._send('unusable', explain(error, self._args))
             return
@@ -331,11 +333,11 @@ class _Service(logging.Handler):
             self._connection.send((kind, content))
 
 
-def _share_processors(device: str, num_sharing: int) -> None:
+def _share_processors(device_type: str, num_sharing: int) -> None:
     """Divide the threads of a computation among the processes of the CPU."""
     import torch
 
-    if torch.device(device).type == 'cpu':
+    if device_type == 'cpu':
         torch.set_num_threads(max(1, torch.get_num_threads() // num_sharing))
 
 

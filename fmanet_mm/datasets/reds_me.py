@@ -146,6 +146,12 @@ class REDSREDataset(_Levels):
                     names.append(name)
         return names
 
+    def clip_folder(self, kind: str, clip: str) -> str:
+        """Folder of a clip; ``5-*`` is a placeholder for the levels of its frames."""
+        if kind == 'img' and not _PREFIX.match(clip):
+            clip = f'{EXPOSURE_LEVELS}-*/{clip}'
+        return super().clip_folder(kind, clip)
+
     def frame_path(self, kind: str, clip: str, frame: str) -> str:
         """File of a frame, at its level if it is blurry."""
         if kind == 'img':

@@ -47,6 +47,8 @@ class SyntheticScenes(BaseDataset):
             scikit-learn, too.
         length (int): Number of samples; they are rendered only when loaded.
         seed (int): Seed of all samples.
+        keep_rendered (bool): Keep samples in memory, in each process that renders them.
+            Only for a small ``length``, of which all are seen many times.
         **kwargs: ``pipeline``, ``test_mode``, ``indices``, ``lazy_init`` and the other
             arguments of MMEngine's ``BaseDataset``.
 
@@ -68,6 +70,7 @@ class SyntheticScenes(BaseDataset):
         shipped: bool = True,
         length: int = 1_000_000,
         seed: int = 0,
+        keep_rendered: bool = False,
         **kwargs,
     ) -> None:
         if len(size) != 2 or min(size) < MIN_LR_SIZE:
@@ -88,6 +91,7 @@ class SyntheticScenes(BaseDataset):
         self.length = length
         self.seed = seed
         self.photos = find_photos(folders, shipped)
+        self._rendered: dict[int, dict] | None = {} if keep_rendered else None
         super().__init__(serialize_data=False, **kwargs)
 
     def load_data_list(self) -> range:
@@ -110,12 +114,35 @@ class SyntheticScenes(BaseDataset):
         """
         number = self.data_list[idx]
         return dict(
-            self.render(number, np.random.default_rng((self.seed, number))),
+            self._render(number),
             img_channel_order='rgb',
             gt_channel_order='rgb',
             img_sharp_channel_order='rgb',
             sample_idx=idx % len(self.data_list),
         )
+
+    def _render(self, number: int) -> dict:
+        if self._rendered is not None and number in self._rendered:
+            return self._rendered[number]
+        sample = self.render(number, np.random.default_rng((self.seed, number)))
+        if self._rendered is not None:
+            self._rendered[number] = sample
+        return sample
+
+    def list_frames(self, idx: int) -> dict:
+        """Name the frames of a sample without rendering it.
+
+        Args:
+            idx (int): Its index.
+
+        Returns:
+            dict: ``key`` and ``img_path`` of the sample.
+        """
+        return self.names(self.data_list[idx])
+
+    def names(self, number: int) -> dict:
+        """``key`` and ``img_path`` of the sample of a number."""
+        raise NotImplementedError
 
     def render(self, number: int, rng: np.random.Generator) -> dict:
         """Render the sample of a number with its own source of randomness."""
@@ -181,6 +208,13 @@ class SyntheticMotionDataset(SyntheticScenes):
         self.exposure = exposure
         super().__init__(**scenes)
 
+    def names(self, number: int) -> dict:
+        """Name the frames of a window; see :meth:`SyntheticScenes.names`."""
+        return dict(
+            key=f'{number:08d}/{self.num_input_frames // 2:08d}',
+            img_path=_frame_names(number, self.num_input_frames),
+        )
+
     def render(self, number: int, rng: np.random.Generator) -> dict:
         """Render a window; see :meth:`SyntheticScenes.render`."""
         scene = self.sample_scene(rng)
@@ -194,8 +228,7 @@ class SyntheticMotionDataset(SyntheticScenes):
             blurry.append(average_frames(sub_frames, linear_light=True))
             flow.append(scene.flow(time))
         return dict(
-            key=f'{number:08d}/{reach:08d}',
-            img_path=_frame_names(number, self.num_input_frames),
+            self.names(number),
             img=self.downsample(blurry),
             gt=sharp[reach] if self.num_output_frames == 1 else sharp,
             img_sharp=self.downsample(sharp),
@@ -262,6 +295,13 @@ class SyntheticClipDataset(SyntheticScenes):
         self.gt_time = gt_time
         super().__init__(**scenes)
 
+    def names(self, number: int) -> dict:
+        """Name the frames of a clip; see :meth:`SyntheticScenes.names`."""
+        return dict(
+            key=f'{number:08d}/{0:08d}-{self.clip_length - 1:08d}',
+            img_path=_frame_names(number, self.clip_length),
+        )
+
     def render(self, number: int, rng: np.random.Generator) -> dict:
         """Render a clip; see :meth:`SyntheticScenes.render`."""
         scene = self.sample_scene(rng, SWING)
@@ -280,8 +320,7 @@ class SyntheticClipDataset(SyntheticScenes):
         # Neighbours beyond the ends are not part of the clip.
         flow[0], flow[-1] = np.zeros_like(flow[0]), np.zeros_like(flow[-1])
         return dict(
-            key=f'{number:08d}/{0:08d}-{last:08d}',
-            img_path=_frame_names(number, self.clip_length),
+            self.names(number),
             img=self.downsample(blurry),
             gt=sharp,
             img_sharp=self.downsample(sharp),

@@ -1,4 +1,4 @@
-"""How well exposures are told apart, and what a network does with them."""
+"""How well exposures are distinguished, and what a network does with them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -189,11 +189,11 @@ def kernel_spread(kernels: Tensor) -> Tensor:
 
 @dataclass
 class ExposureSwap:
-    """What a network does when it is told another exposure.
+    """What a network does when it is given another exposure.
 
     Attributes:
         spread (dict[tuple[int, int], float]): :func:`kernel_spread` by the level of
-            the frames and the level that the network is told.
+            the frames and the level that the network is given.
         psnr (dict[tuple[int, int], float]): PSNR of the restored frames, in dB,
             likewise; empty for a network without NetR.
     """
@@ -202,11 +202,11 @@ class ExposureSwap:
     psnr: dict[tuple[int, int], float] = field(default_factory=dict)
 
     def ratios(self) -> tuple[float, float]:
-        """How far the spread follows the exposure that the network is told.
+        """How far the spread follows the exposure that the network is given.
 
         Returns:
             tuple[float]: Spread of the longest exposure over that with the shortest
-            one told, and of the shortest with the longest told over that of the
+            one given, and of the shortest with the longest given over that of the
             shortest. Both are above 1 for a network that follows; in the paper they are
             3.1 and 3.4.
         """
@@ -225,17 +225,19 @@ class ExposureSwap:
             parts.append(('PSNR (dB)', self.psnr, 3))
         lines = []
         for title, values, digits in parts:
-            names = ' | '.join(f'told {level_name(level)}' for level in levels)
+            names = ' | '.join(f'given {level_name(level)}' for level in levels)
             lines += [f'| {title} | {names} |', f'|---{"|---" * len(levels)}|']
             for level in levels:
-                row = ' | '.join(f'{values[level, told]:.{digits}f}' for told in levels)
+                row = ' | '.join(
+                    f'{values[level, given]:.{digits}f}' for given in levels
+                )
                 lines.append(f'| frames {level_name(level)} | {row} |')
             lines.append('')
         shortened, lengthened = self.ratios()
         lines.append(
-            f'Told the shortest exposure instead of the longest, the spread is divided '
-            f'by {shortened:.2f}; told the longest instead of the shortest, it is '
-            f'multiplied by {lengthened:.2f}.'
+            'Given the shortest exposure instead of the longest, it divides the spread '
+            f'by {shortened:.2f}; given the longest instead of the shortest, it '
+            f'multiplies the spread by {lengthened:.2f}.'
         )
         return '\n'.join(lines) + '\n'
 
@@ -280,10 +282,10 @@ def swap_exposure(
             level: sample['inputs'][None].to(device).float() / 255
             for level, sample in samples.items()
         }
-        told = {level: model.embed(clip) for level, clip in clips.items()}
+        given = {level: model.embed(clip) for level, clip in clips.items()}
         for level, clip in clips.items():
             target = samples[level]['data_samples'].gt_img
-            for other, exposure in told.items():
+            for other, exposure in given.items():
                 pair = level, other
                 degradation = model.net_d(clip, exposure)
                 kernels = model.net_d.kernels(degradation.kernel_feature)

@@ -252,8 +252,10 @@ class VSRDBMetric(TestSetMetric):
 def _find_frames(dataset) -> dict[str, tuple[set[str], set[str]]]:
     """Names of the frames to measure and of all frames in the samples, by clip."""
     clips = {}
+    # Naming the frames of synthetic samples takes no rendering.
+    describe = getattr(dataset, 'list_frames', dataset.get_data_info)
     for index in range(len(dataset)):
-        info = dataset.get_data_info(index)
+        info = describe(index)
         of_sample = _Frames.of(info)
         measured, frames = clips.setdefault(of_sample.clip, (set(), set()))
         if not measured.isdisjoint(of_sample.measured):

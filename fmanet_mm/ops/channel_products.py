@@ -49,16 +49,14 @@ def products_by_parts(
 def _product(query: Tensor, key: Tensor) -> Tensor:
     """(N, P, C), (N, P, D) -> (N, C, D), summed over the pixels in float32."""
     each = query.size(1) // _GPU_PARTS
-    whole = each * _GPU_PARTS
-    total = _matmul_float32(query[:, whole:].mT, key[:, whole:])
-    if each:
-        parts = (
-            x[:, :whole].unflatten(1, (_GPU_PARTS, each)).flatten(0, 1)
-            for x in (query, key)
-        )
-        query, key = parts
-        partial = _matmul_float32(query.mT, key)
-        total = total + partial.unflatten(0, (-1, _GPU_PARTS)).sum(1)
+    split = [each * _GPU_PARTS, query.size(1) - each * _GPU_PARTS]
+    (query, query_rest), (key, key_rest) = query.split(split, 1), key.split(split, 1)
+    query, key = (
+        x.unflatten(1, (_GPU_PARTS, each)).flatten(0, 1) for x in (query, key)
+    )
+    total = _matmul_float32(query.mT, key).unflatten(0, (-1, _GPU_PARTS)).sum(1)
+    if query_rest.size(1):
+        total = total + _matmul_float32(query_rest.mT, key_rest)
     return total
 
 

@@ -1,23 +1,86 @@
 """CUDA graphs: the thousands of kernels of a frame started by one call."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import torch
 from mmengine.logging import print_log
 from torch import Tensor
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 from ..ops import Strips
 from .memory import is_out_of_memory
-from .protocol import WindowNetwork
+from .protocol import LevelNetwork, WindowNetwork
+
+
+class GraphedFunctions:
+    """Functions of a network on a GPU, captured for frames of one size.
+
+    A graph is captured with the second call for a size, and is released for another
+    size. Frames on strips, and all frames if capturing fails, are computed without.
+    """
+
+    def __init__(self) -> None:
+        self._size: tuple | None = None
+        self._calls: dict[Hashable, CapturedCall | None] = {}
+        self._pool: tuple | None = None
+        self._works = True
+
+    def follow(self, frame: Tensor, strips: Strips) -> None:
+        """Release graphs of frames of another size, and those that strips replace."""
+        size = frame.shape, frame.dtype, strips
+        if size != self._size:
+            self._size = size
+            self.release()
+
+    def release(self) -> None:
+        """Release all graphs and their memory."""
+        self._calls.clear()
+        self._pool = None
+
+    def call(
+        self, key: Hashable, function: Callable[..., Any], argument: Any, strips: Strips
+    ) -> Any:
+        """Call a function.
+
+        Args:
+            key (Hashable): Names the function.
+            function (Callable): Of the argument and strips.
+            argument (Any): Tensors in any nesting of tuples and lists.
+            strips (Strips): How the frames are cut.
+        """
+        if not self._works or strips.rows is not None:
+            return function(argument, strips)
+        if key not in self._calls:
+            # The first call measures, compiles and chooses algorithms.
+            self._calls[key] = None
+            return function(argument, strips)
+        if self._calls[key] is None:
+            try:
+                self._calls[key] = self._capture(
+                    lambda argument: function(argument, strips), argument
+                )
+            except RuntimeError as error:
+                self._give_up(error)
+                return function(argument, strips)
+        return self._calls[key](argument)
+
+    def _capture(self, function: Callable[[Any], Any], argument: Any) -> 'CapturedCall':
+        # One after the other they can share the memory of what they compute between.
+        if self._pool is None and torch.cuda.is_available():
+            self._pool = torch.cuda.graph_pool_handle()
+        return CapturedCall(function, argument, self._pool)
+
+    def _give_up(self, error: RuntimeError) -> None:
+        self._works = False
+        self.release()
+        torch.cuda.empty_cache()
+        reason = 'memory ran out' if is_out_of_memory(error) else error
+        print_log(f'frames are computed without CUDA graphs, which is slower: {reason}')
 
 
 class GraphedNetwork:
     """A window network on a GPU whose functions are captured; a :class:`WindowNetwork`.
-
-    A graph is captured with the second frame of a size, and is released for another
-    size. Frames on strips, and all frames if capturing fails, are computed without.
 
     Args:
         network (WindowNetwork): In evaluation mode, on a GPU.
@@ -32,73 +95,99 @@ class GraphedNetwork:
         self.network = network
         self.num_frames = network.num_frames
         self.scale = network.scale
-        self._functions = dict(encode=network.encode, refine=network.refine)
-        self._size: tuple | None = None
-        self._calls: dict[str, CapturedCall | None] = {}
-        self._works = True
+        self._graphs = GraphedFunctions()
 
     def encode(self, frame: Tensor, strips: Strips) -> Any:
         """See :meth:`WindowNetwork.encode`."""
-        self._follow(frame, strips)
-        return self._call('encode', frame, strips)
+        self._graphs.follow(frame, strips)
+        return self._graphs.call('encode', self.network.encode, frame, strips)
 
     def refine(self, window: Sequence[Any], strips: Strips) -> Tensor:
         """See :meth:`WindowNetwork.refine`."""
-        return self._call('refine', tuple(window), strips)
+        return self._graphs.call('refine', self.network.refine, tuple(window), strips)
 
-    def _follow(self, frame: Tensor, strips: Strips) -> None:
-        """Release graphs of frames of another size, and those that strips replace."""
-        size = frame.shape, frame.dtype, strips
-        if size != self._size:
-            self._size = size
-            self._calls.clear()
 
-    def _call(self, name: str, argument: Any, strips: Strips) -> Any:
-        function = self._functions[name]
-        if not self._works or strips.rows is not None:
-            return function(argument, strips)
-        if name not in self._calls:
-            # The first call measures, compiles and chooses algorithms.
-            self._calls[name] = None
-            return function(argument, strips)
-        if self._calls[name] is None:
-            try:
-                self._calls[name] = CapturedCall(
-                    lambda argument: function(argument, strips), argument
-                )
-            except RuntimeError as error:
-                self._give_up(error)
-                return function(argument, strips)
-        return self._calls[name](argument)
+class GraphedLevels:
+    """A level network on a GPU whose functions are captured; a :class:`LevelNetwork`.
 
-    def _give_up(self, error: RuntimeError) -> None:
-        self._works = False
-        self._calls.clear()
-        torch.cuda.empty_cache()
-        reason = 'memory ran out' if is_out_of_memory(error) else error
-        print_log(f'frames are computed without CUDA graphs, which is slower: {reason}')
+    Args:
+        network (LevelNetwork): In evaluation mode, on a GPU.
+
+    Attributes:
+        network (LevelNetwork): As given.
+        num_levels (int): See :class:`LevelNetwork`.
+        scale (int): See :class:`LevelNetwork`.
+    """
+
+    def __init__(self, network: LevelNetwork) -> None:
+        self.network = network
+        self.num_levels = network.num_levels
+        self.scale = network.scale
+        self.beyond_end = network.beyond_end
+        self._graphs = GraphedFunctions()
+
+    def encode(self, frame: Tensor, strips: Strips) -> Any:
+        """See :meth:`LevelNetwork.encode`."""
+        self._graphs.follow(frame, strips)
+        return self._graphs.call('encode', self.network.encode, frame, strips)
+
+    def advance(
+        self,
+        level: int,
+        state: Any,
+        previous: Tensor,
+        following: Tensor,
+        strips: Strips,
+    ) -> Any:
+        """See :meth:`LevelNetwork.advance`."""
+
+        def advance(argument: tuple[Any, Tensor, Tensor], strips: Strips) -> Any:
+            return self.network.advance(level, *argument, strips)
+
+        argument = state, previous, following
+        return self._graphs.call(('advance', level), advance, argument, strips)
+
+    def decode(self, state: Any, strips: Strips) -> Tensor:
+        """See :meth:`LevelNetwork.decode`."""
+        return self._graphs.call('decode', self.network.decode, state, strips)
 
 
 class CapturedCall:
     """A function that was captured for arguments of certain shapes.
 
     Args:
-        function (Callable): Of tensors on a GPU in any nesting of tuples and lists.
+        function (Callable): Of tensors on a GPU, and None, in any nesting of tuples and
+            lists.
         argument (Any): The first argument; later ones have its shapes.
+        pool (tuple, optional): Memory that calls share which are not made at once.
 
     Raises:
         RuntimeError: If memory runs out, or something cannot be captured.
     """
 
-    def __init__(self, function: Callable[[Any], Any], argument: Any) -> None:
-        self._argument = tree_map(torch.clone, argument)
+    def __init__(
+        self,
+        function: Callable[[Any], Any],
+        argument: Any,
+        pool: tuple | None = None,
+    ) -> None:
+        self._argument = clone_tensors(argument)
         self._graph = torch.cuda.CUDAGraph()
         # Other threads, which decode and encode, may use the GPU meanwhile.
-        with torch.cuda.graph(self._graph, capture_error_mode='thread_local'):
+        with torch.cuda.graph(self._graph, pool, capture_error_mode='thread_local'):
             self._result = function(self._argument)
 
     def __call__(self, argument: Any) -> Any:
         """Compute; the result is not overwritten by later calls."""
-        torch._foreach_copy_(tree_leaves(self._argument), tree_leaves(argument))
+        torch._foreach_copy_(_tensors(self._argument), _tensors(argument))
         self._graph.replay()
-        return tree_map(torch.clone, self._result)
+        return clone_tensors(self._result)
+
+
+def clone_tensors(tree: Any) -> Any:
+    """Copies of the tensors in a nesting of tuples and lists."""
+    return tree_map_only(Tensor, torch.clone, tree)
+
+
+def _tensors(tree: Any) -> list[Tensor]:
+    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]

@@ -131,6 +131,8 @@ class Description:
         for number in (self.num_frames, self.scale, self.min_size):
             if not isinstance(number, int) or number < 1:
                 raise ValueError(f'{number!r} is no positive number')
+        if not isinstance(self.takes_presence, bool):
+            raise ValueError(f'{self.takes_presence!r} is not true or false')
         for config in (self.network, self.restorer):
             if not isinstance(config, dict) or 'type' not in config:
                 raise ValueError(f'{config!r} is no config with a type')

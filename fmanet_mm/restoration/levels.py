@@ -1,7 +1,7 @@
 """Restoring streams level by level, without computing anything twice."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -11,57 +11,13 @@ from torch import Tensor
 
 from ..ops import WHOLE_FRAMES, Strips
 from ..ops.live_bytes import LiveBytes
+from ..utils.levels import restore_by_levels
 from ..utils.windows import check_frames
 from .adapters import RESTORERS
+from .cuda_graphs import GraphedLevels
 from .memory import FirstStrips, frame_without_data, without_data
-from .protocol import LevelNetwork, LevelState
+from .protocol import LevelNetwork
 from .streaming import StripedRestorer
-
-Compute = Callable[..., Any]
-"""Calls a function of the network with arguments, and with strips as the last one."""
-
-
-def restore_by_levels(
-    network: LevelNetwork, frames: Iterable[Tensor], compute: Compute
-) -> Iterator[Tensor]:
-    """Restore a clip of any length, every frame once on every level.
-
-    Each level is an iterator that is one frame ahead of what it gives, so a frame is
-    restored when the L-th frame after it has come. A level keeps at most a frame and
-    the features of its two neighbours.
-
-    Args:
-        network (LevelNetwork): In evaluation mode.
-        frames (Iterable[Tensor]): Each (1, 3, H, W).
-        compute (Callable): See :data:`Compute`.
-
-    Yields:
-        Tensor: The restored frames, (1, 3, sH, sW).
-    """
-    states = (compute(network.encode, frame) for frame in frames)
-    for level in range(network.num_levels):
-        states = _advance(network, level, states, compute)
-    # Nothing here keeps a state, as a loop variable would.
-    yield from map(partial(compute, network.decode), states)
-
-
-def _advance(
-    network: LevelNetwork, level: int, states: Iterator[LevelState], compute: Compute
-) -> Iterator[LevelState]:
-    previous, current = None, next(states, None)
-    while current is not None:
-        following = next(states, None)
-        own = current.feature
-        advanced = compute(
-            network.advance,
-            level,
-            current,
-            network.beyond_end(own) if previous is None else previous,
-            network.beyond_end(own) if following is None else following.feature,
-        )
-        # Only its feature is read once more; so the rest is released.
-        previous, current = own, following
-        yield advanced
 
 
 @torch.no_grad()
@@ -71,6 +27,7 @@ def level_peak_bytes(
     width: int,
     strips: Strips = WHOLE_FRAMES,
     dtype: torch.dtype = torch.float32,
+    graphs: bool = False,
 ) -> int:
     """Most bytes of tensors alive at once while a video is restored by levels.
 
@@ -84,10 +41,13 @@ def level_peak_bytes(
         width (int): Their width.
         strips (Strips): On which they are computed.
         dtype (torch.dtype): Of the features; under autocast, autocast's.
+        graphs (bool): Whether whole frames are computed by CUDA graphs, which keep
+            arguments and results of their own.
 
     Returns:
         int: Bytes.
     """
+    copies = 2 if graphs and strips.rows is None else 1
     network = without_data(network, dtype)
     first = FirstStrips(strips.rows)
     with LiveBytes() as made:
@@ -97,11 +57,12 @@ def level_peak_bytes(
         beyond = network.beyond_end(state.feature)
         with LiveBytes() as made:
             advanced = network.advance(level, state, beyond, beyond, first)
-        kept += _nbytes(state.feature) + _nbytes(*state)
+        kept += copies * (_nbytes(state.feature) + _nbytes(*state))
+        kept += (copies - 1) * (_nbytes(state.feature) + _nbytes(*advanced))
         most = max(most, _nbytes(*state) + made.peak)
         state = advanced
     with LiveBytes() as made:
-        kept += _nbytes(network.decode(state, first))
+        kept += copies * _nbytes(network.decode(state, first))
     return kept + max(most, _nbytes(*state) + made.peak)
 
 
@@ -142,12 +103,16 @@ class LevelRestorer(StripedRestorer):
             )
         super().__init__(network, **settings)
         self.context = network.num_levels
+        self._graphed = None
+        if self.device.type == 'cuda' and torch.cuda.is_available():
+            self._graphed = GraphedLevels(self.prepared)
+            self.measure = partial(level_peak_bytes, graphs=True)
 
     @torch.inference_mode()
     def restore(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
         """See :meth:`ClipRestorer.restore`."""
         recent = _Recent(self.plan(check_frames(frames)), 2 * self.context + 1)
-        restored = restore_by_levels(self.prepared, recent, self.compute)
+        restored = restore_by_levels(self._computing, recent, self.compute)
         for index, frame in enumerate(restored):
             if self.is_half and not frame.isfinite().all():
                 with self.in_float32():
@@ -158,8 +123,15 @@ class LevelRestorer(StripedRestorer):
         """See :meth:`Strips.fastest`."""
         return Strips.fastest(height, width, self.device)
 
+    @property
+    def _computing(self) -> LevelNetwork:
+        """What is prepared, by CUDA graphs if it is what they were made for."""
+        if self._graphed and self._graphed.network is self.prepared:
+            return self._graphed
+        return self.prepared
+
     def _restore_again(self, recent: '_Recent', index: int) -> Tensor:
-        clip = restore_by_levels(self.prepared, list(recent.frames), self.compute)
+        clip = restore_by_levels(self._computing, list(recent.frames), self.compute)
         return next(islice(clip, index - recent.first, None))
 
 

@@ -177,7 +177,8 @@ class WorkFolder:
             the output.
         """
         try:
-            self._acquire_gate()
+            # A process of another run goes away when it finds the lock of the part.
+            self._acquire_gate(is_patient=True)
         except FileNotFoundError:
             yield False
             return
@@ -291,14 +292,19 @@ class WorkFolder:
             except FileNotFoundError:
                 continue  # The run that held it has just removed the folder.
 
-    def _acquire_gate(self) -> None:
-        """Take the lock of the folder, once no other process of the run has it."""
+    def _acquire_gate(self, is_patient: bool = False) -> None:
+        """Take the lock of the folder, once no other process of the run has it.
+
+        Args:
+            is_patient (bool): Whether to wait for processes of other runs, too.
+        """
         while True:
             try:
                 self._gate.acquire()
                 return
             except InUseError as error:
-                if error.run is None or error.run != self._run:
+                is_sibling = error.run is not None and error.run == self._run
+                if not (is_sibling or is_patient):
                     raise
             time.sleep(_PAUSE)
 

@@ -14,7 +14,7 @@ from mmengine import Config
 from mmengine.utils import ProgressBar
 
 from fmanet_mm.apis import VSRDBInferencer
-from fmanet_mm.models import FMANet
+from fmanet_mm.models.fmanet.window import WindowRestoration
 from fmanet_mm.restoration import StreamingRestorer, WriteOptions
 from fmanet_mm.restoration.images import to_image, to_tensor
 from fmanet_mm.utils import config_root
@@ -274,7 +274,7 @@ def test_an_error_leaves_no_output(tmp_path, inferencer, make_clip, monkeypatch)
     def fail(self, window, strips):
         raise RuntimeError('out of memory')
 
-    monkeypatch.setattr(FMANet, 'refine', fail)
+    monkeypatch.setattr(WindowRestoration, 'refine', fail)
     before = set(os.listdir(tmp_path))
     with pytest.raises(RuntimeError, match='out of memory'):
         inferencer.infer(video=clip, result_out_dir=str(tmp_path / 'out.mp4'))

@@ -23,7 +23,7 @@ from helpers import (
 
 from fmanet_mm.cli.arguments import seconds
 from fmanet_mm.cli.restore_video import main
-from fmanet_mm.models import FMANet
+from fmanet_mm.models.fmanet.window import WindowRestoration
 from fmanet_mm.models.fmanet_pp.inference import FMANetPPInferenceForm
 from fmanet_mm.restoration import VideoRestorer
 from fmanet_mm.utils import config_root
@@ -191,7 +191,7 @@ def test_bugs_are_reported_as_such(make_clip, restore, capsys):
         raise RuntimeError('a\nbug')
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(FMANet, 'refine', fail)
+        patch.setattr(WindowRestoration, 'refine', fail)
         assert restore(make_clip('clip.mp4')) == 1
     assert (
         'RuntimeError: a bug; this is a bug, --debug shows where'
@@ -298,7 +298,7 @@ def raise_after(monkeypatch, number, what):
 
 def call_at_each_frame(monkeypatch, function):
     """Call a function with the number of a frame before it is restored, from 1."""
-    refine = FMANet.refine
+    refine = WindowRestoration.refine
     calls = 0
 
     def counting(self, window, strips):
@@ -308,7 +308,7 @@ def call_at_each_frame(monkeypatch, function):
             function(calls)
         return refine(self, window, strips)
 
-    monkeypatch.setattr(FMANet, 'refine', counting)
+    monkeypatch.setattr(WindowRestoration, 'refine', counting)
 
 
 @pytest.mark.parametrize('what', [signal.SIGINT, signal.SIGTERM])

@@ -43,6 +43,7 @@ def clip(tmp_path):
 # With the network
 
 
+@pytest.mark.slow
 def test_two_processes_write_the_file_of_one(tmp_path, clip, network, capsys):
     (clip / 'note.txt').write_text('no frame')
     whole, out = tmp_path / 'whole.mp4', tmp_path / 'out.mp4'
@@ -118,6 +119,7 @@ def test_a_process_says_why_it_cannot_use_its_network(clip, network):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_rank_that_is_killed_leaves_parts_to_resume(
     tmp_path, clip, network, capsys, monkeypatch
 ):

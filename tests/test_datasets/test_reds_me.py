@@ -209,6 +209,8 @@ def test_missing_frames_and_levels_are_named(me_set, kind):
 def test_other_faults_are_named(me_set):
     with pytest.raises(ValueError, match='5 frames, fewer than the 6 of clip_length'):
         load(me_set, clip_length=6)
+    with pytest.raises(ValueError, match=r'clip 000 in .*/X4/5-\*/000 has 5 frames'):
+        load(me_set, 'REDSREDataset', clip_length=6)
     with pytest.raises(ValueError, match='clip_length must be at least 1, got 0'):
         load(me_set, clip_length=0)
     with pytest.raises(ValueError, match='clip_stride must be at least 1, got 0'):

@@ -6,7 +6,7 @@ import pytest
 from mmagic.datasets.transforms import MATLABLikeResize
 from mmagic.registry import TRANSFORMS
 
-from fmanet_mm.datasets import SyntheticClipDataset
+from fmanet_mm.datasets import SyntheticClipDataset, SyntheticMotionDataset
 from fmanet_mm.datasets.scene import Layer, Scene, Trajectory
 from fmanet_mm.utils.exposure import walk_levels
 
@@ -46,6 +46,27 @@ def test_a_sample_has_all_that_clips_need():
     assert [flow.shape for flow in sample['flow']] == [(16, 20, 2)] * 8
     moving = [flow.any() for flow in sample['flow']]
     assert moving == [False, *[True] * 6, False]
+
+
+@pytest.mark.parametrize(
+    'dataset', [make(clip_length=2), SyntheticMotionDataset(size=(16, 20))]
+)
+def test_frames_are_named_without_rendering(dataset, monkeypatch):
+    sample = dataset[5]
+    monkeypatch.setattr(Scene, 'render', None)
+    assert dataset.list_frames(5) == {key: sample[key] for key in ('key', 'img_path')}
+
+
+def test_kept_samples_are_rendered_once(monkeypatch):
+    steps = [dict(type='VSRDBRandomFlip', horizontal=1, vertical=1)]
+    dataset = make(keep_rendered=True, length=3, pipeline=steps)
+    first = dataset[1]
+    monkeypatch.setattr(Scene, 'render', None)
+    for key in ('img', 'gt', 'flow'):
+        np.testing.assert_array_equal(dataset[1][key], first[key])
+    np.testing.assert_array_equal(dataset[1]['gt'][0], first['gt'][0])
+    with pytest.raises(TypeError):
+        dataset[2]
 
 
 def test_a_clip_may_be_a_single_frame():

@@ -1,4 +1,4 @@
-"""Telling exposures apart, and telling a network another exposure."""
+"""Distinguishing exposures, and giving a network another exposure."""
 
 import numpy as np
 import pytest
@@ -147,7 +147,7 @@ class Packed:
         return self.item
 
 
-def test_a_swap_changes_only_what_the_network_is_told():
+def test_a_swap_changes_only_what_the_network_is_given():
     network = tiny_pp_network()
     datasets = {level: Packed(level) for level in (1, 5)}
     swap = swap_exposure(network, datasets, [0, 1])
@@ -155,9 +155,9 @@ def test_a_swap_changes_only_what_the_network_is_told():
     assert {*swap.spread} == {(1, 1), (1, 5), (5, 1), (5, 5)}
     clip = {level: d[0]['inputs'][None] / 255 for level, d in datasets.items()}
     with torch.no_grad():
-        told = network.embed(clip[1])
-        restored = network.forward_tensor(clip[5], told)
-        degradation = network.net_d(clip[5], told)
+        given = network.embed(clip[1])
+        restored = network.forward_tensor(clip[5], given)
+        degradation = network.net_d(clip[5], given)
         kernels = network.net_d.kernels(degradation.kernel_feature)
     levels = (restored.clamp(0, 1) * 255).round()[0, :, :, 4:-4, 4:-4].double()
     errors = levels.square().mean((1, 2, 3))
@@ -169,7 +169,7 @@ def test_a_swap_changes_only_what_the_network_is_told():
         swap.spread[5, 5] / swap.spread[5, 1],
         swap.spread[1, 5] / swap.spread[1, 1],
     )
-    assert '| frames 5-5 |' in swap.table() and 'told 5-1 | told 5-5' in swap.table()
+    assert '| frames 5-5 |' in swap.table() and 'given 5-1 | given 5-5' in swap.table()
 
 
 def test_what_cannot_be_swapped_is_named():

@@ -2,12 +2,18 @@
 
 import pytest
 import torch
-from helpers import tiny_network
+from helpers import tiny_network, tiny_pp_network
 from torch.utils._pytree import tree_leaves
 
 from fmanet_mm.ops import WHOLE_FRAMES, Strips
-from fmanet_mm.restoration import StreamingRestorer
-from fmanet_mm.restoration.cuda_graphs import CapturedCall, GraphedNetwork
+from fmanet_mm.restoration import LevelRestorer, StreamingRestorer
+from fmanet_mm.restoration.cuda_graphs import (
+    CapturedCall,
+    GraphedLevels,
+    GraphedNetwork,
+    clone_tensors,
+)
+from fmanet_mm.utils.levels import restore_by_levels
 
 
 class StandInGraph:
@@ -18,20 +24,19 @@ class StandInGraph:
     def replay(self):
         results = tree_leaves(self.function(self.argument))
         for tensor, result in zip(tree_leaves(self.result), results, strict=True):
-            tensor.copy_(result)
+            if tensor is not None:
+                tensor.copy_(result)
 
 
 @pytest.fixture
 def stand_in(monkeypatch):
     StandInGraph.captured = 0
 
-    def capture(self, function, argument):
+    def capture(self, function, argument, pool):
         graph = self._graph = StandInGraph()
         graph.function = function
-        self._argument = graph.argument = torch.utils._pytree.tree_map(
-            torch.clone, argument
-        )
-        self._result = graph.result = function(self._argument)
+        self._argument = graph.argument = clone_tensors(argument)
+        self._result = graph.result = clone_tensors(function(self._argument))
         StandInGraph.captured += 1
 
     monkeypatch.setattr(CapturedCall, '__init__', capture)
@@ -97,6 +102,55 @@ def test_what_cannot_be_captured_is_computed_without(
     torch.testing.assert_close(given, restore(network, frames), rtol=0, atol=0)
     message = f'without CUDA graphs, which is slower: {reason}'
     assert capsys.readouterr().out.count(message) == 1
+
+
+def by_levels(network, frames, strips=WHOLE_FRAMES):
+    def compute(function, *inputs):
+        return function(*inputs, strips)
+
+    with torch.no_grad():
+        batches = (frame[None] for frame in frames)
+        return torch.cat(list(restore_by_levels(network, batches, compute)))
+
+
+@pytest.mark.parametrize('options', [{}, dict(exposure=False)], ids=str)
+def test_captured_levels_give_the_same_in_every_clip(stand_in, options):
+    network = tiny_pp_network(**options).inference_form()
+    graphed = GraphedLevels(network)
+    for count in (7, 3):
+        frames = make_frames(count)
+        given = by_levels(graphed, frames)
+        # Copies of the first flows have another layout in memory.
+        expected = by_levels(network, frames)
+        torch.testing.assert_close(given, expected, rtol=0, atol=1e-6)
+    assert StandInGraph.captured == 1 + 4 + 1
+    by_levels(graphed, make_frames(3), Strips(8))
+    assert StandInGraph.captured == 6
+
+
+def test_levels_that_cannot_be_captured_are_computed_without(monkeypatch, capsys):
+    def fail(*_):
+        raise RuntimeError('the driver is too old')
+
+    monkeypatch.setattr(CapturedCall, '__init__', fail)
+    network = tiny_pp_network().inference_form()
+    frames = make_frames(4)
+    given = by_levels(GraphedLevels(network), frames)
+    torch.testing.assert_close(given, by_levels(network, frames), rtol=0, atol=0)
+    assert capsys.readouterr().out.count('the driver is too old') == 1
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+@pytest.mark.parametrize('dtype', [None, torch.bfloat16])
+def test_level_graphs_equal_eager_computation_on_a_gpu(dtype):
+    restorer = LevelRestorer(tiny_pp_network().cuda(), autocast_dtype=dtype)
+    frames = make_frames(12).cuda()
+    given = torch.stack(list(restorer.restore(frames)))
+    expected = by_levels(restorer.prepared, frames)
+    tolerance = 1e-5 if dtype is None else 1e-2
+    torch.testing.assert_close(
+        given, expected, rtol=0, atol=tolerance, check_dtype=False
+    )
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')

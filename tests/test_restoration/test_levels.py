@@ -26,7 +26,8 @@ from fmanet_mm.restoration import (
     build_restorer,
 )
 from fmanet_mm.restoration.images import to_tensor
-from fmanet_mm.restoration.levels import level_peak_bytes, restore_by_levels
+from fmanet_mm.restoration.levels import level_peak_bytes
+from fmanet_mm.utils.levels import restore_by_levels
 
 
 @pytest.fixture(autouse=True)
@@ -48,18 +49,18 @@ def make_frames(num_frames, height=9, width=13, dtype=torch.float32):
     return torch.rand(size, generator=generator, dtype=dtype)
 
 
-@torch.no_grad()
 def restore_at_once(network, frames):
-    return network(frames[None])[0]
+    """As in training, where all frames of a level are one batch."""
+    with torch.enable_grad():
+        return network(frames[None])[0].detach()
 
 
-@pytest.mark.parametrize('ends', ['replicate', 'zero'])
-@pytest.mark.parametrize('num_frames', [1, 2, 4, 5, 11])
+@pytest.mark.parametrize('num_frames', [1, 2, 4, 11])
 @pytest.mark.parametrize(
     ('dtype', 'tolerance'), [(torch.float64, 1e-12), (torch.float32, 1e-5)]
 )
-def test_a_stream_gives_what_the_clip_gives_at_once(num_frames, dtype, tolerance, ends):
-    network = tiny_pp_network(ends=ends).to(dtype)
+def test_a_stream_gives_what_the_clip_gives_at_once(num_frames, dtype, tolerance):
+    network = tiny_pp_network().to(dtype)
     frames = make_frames(num_frames, dtype=dtype)
     given = torch.stack(list(LevelRestorer(network).restore(frames)))
     expected = restore_at_once(network, frames)
@@ -69,7 +70,11 @@ def test_a_stream_gives_what_the_clip_gives_at_once(num_frames, dtype, tolerance
         assert (one - other).abs().max() > 0.01
 
 
-@pytest.mark.parametrize('options', [dict(exposure=False), dict(scale=3)], ids=str)
+@pytest.mark.parametrize(
+    'options',
+    [dict(exposure=False), dict(scale=3), dict(ends='zero')],
+    ids=str,
+)
 def test_variants_give_what_the_clip_gives_at_once(options):
     network = tiny_pp_network(**options)
     frames = make_frames(3)

@@ -1,6 +1,7 @@
 """Several processes restore a clip; here they take turns in one."""
 
 import os
+import threading
 from collections import Counter
 
 import av
@@ -16,7 +17,7 @@ from fmanet_mm.restoration import (
     Resume,
     VideoRestorer,
 )
-from fmanet_mm.utils.ownership import InUseError
+from fmanet_mm.utils.ownership import InUseError, OwnerLock
 from fmanet_mm.utils.windows import sliding_windows
 from fmanet_mm.video.reader import open_frames
 from fmanet_mm.video.segments import NUM_FRAMES
@@ -285,3 +286,14 @@ def test_frames_are_counted_where_the_header_does_not_say(tmp_path, restorer, su
     restorer.restore_part(clip, tmp_path / 'out', first, progress=reported)
     assert reported[-1] == (NUM_FRAMES, NUM_FRAMES)
     assert restorer.restore_part(clip, tmp_path / 'out', last) is not None
+
+
+def test_a_part_waits_for_another_run_that_looks_at_the_folder(tmp_path):
+    part = parts(2)[0].of(TOTAL, NUM_FRAMES)
+    look = OwnerLock(tmp_path / '.out.partial/owner.json', 'out')
+    with open_writer(tmp_path / 'out', part=part) as writer:
+        writer.write(moving_images(1)[0])
+        look.acquire()
+        threading.Timer(0.1, look.release).start()
+    assert not look.is_held
+    assert not look.path.exists()

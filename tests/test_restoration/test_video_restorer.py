@@ -298,18 +298,27 @@ def test_a_stalled_encoder_lets_the_network_work_up_to_its_queue(
     clip = write_folder(tmp_path / 'clip', noise_images(total))
     seen = {}
 
+    def count(kind):
+        return sum(kind == other for other, _, _ in events)
+
+    # One is being written, some wait, and the next waits to be put.
+    refined = 1 + QUEUED_FRAMES + 1
+    # It looks a frame ahead, as the scene cut detector does; one is being read.
+    read = refined + 1 + QUEUED_FRAMES + 1 + 1
+
     def stall(number):
+        until = time.monotonic() + 30
+        while number == 0 and time.monotonic() < until:
+            if count('refined') >= refined and count('read') >= read:
+                until = min(until, time.monotonic() + 0.1)  # and no further
+            time.sleep(0.002)
         if number == 0:
-            time.sleep(0.3)
-            seen.update(Counter(kind for kind, _, _ in events))
+            seen.update(refined=count('refined'), read=count('read'))
 
     calls['written'] = stall
     restorer.restore_video(clip, tmp_path / 'out')
-    # One is being written, some wait, and the next waits to be put.
-    assert seen['refined'] == 1 + QUEUED_FRAMES + 1
-    # It looks a frame ahead, as the scene cut detector does; one is being read.
-    assert seen['read'] == seen['refined'] + 1 + QUEUED_FRAMES + 1 + 1
-    assert Counter(kind for kind, _, _ in events)['written'] == total
+    assert seen == dict(refined=refined, read=read)
+    assert count('written') == total
 
 
 @pytest.mark.usefixtures('no_thread_is_left')

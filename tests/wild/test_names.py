@@ -76,11 +76,11 @@ def test_names_that_are_not_utf_8_are_restored(
 def test_an_interrupted_run_with_such_a_name_is_resumed(
     tmp_path, run_command, latin, monkeypatch
 ):
-    from fmanet_mm.models import FMANet
+    from fmanet_mm.models.fmanet.window import WindowRestoration
 
     folder = write_folder(tmp_path / latin, moving_images(4))
     with monkeypatch.context() as patch:
-        patch.setattr(FMANet, 'refine', lambda *_: 1 / 0)
+        patch.setattr(WindowRestoration, 'refine', lambda *_: 1 / 0)
         assert run_command(folder) == 1
     assert run_command(folder, '--resume') == 0
     assert len(read_clip(tmp_path / f'{latin}_restored')) == 4
@@ -154,11 +154,11 @@ def test_outputs_of_long_names_are_shortened(
 def test_an_interrupted_run_with_a_long_name_is_resumed(
     tmp_path, run_command, make_clip, monkeypatch, capsys
 ):
-    from fmanet_mm.models import FMANet
+    from fmanet_mm.models.fmanet.window import WindowRestoration
 
     out = tmp_path / f'{"o" * 251}.mp4'
     clip = make_clip('clip.mp4', 4)
-    refine, calls = FMANet.refine, 0
+    refine, calls = WindowRestoration.refine, 0
 
     def fail(self, window, strips):
         nonlocal calls
@@ -166,7 +166,7 @@ def test_an_interrupted_run_with_a_long_name_is_resumed(
         return refine(self, window, strips) if calls < 3 else 1 / 0
 
     with monkeypatch.context() as patch:
-        patch.setattr(FMANet, 'refine', fail)
+        patch.setattr(WindowRestoration, 'refine', fail)
         assert run_command(clip, '--out', out) == 1
     assert '.partial.mp4, --resume continues' in capsys.readouterr().err
     assert len(os.listdir(tmp_path)) == 3
@@ -198,7 +198,7 @@ def test_a_name_that_is_too_long_does_not_end_a_batch(
 def test_an_error_while_reporting_an_error_ends_nothing(
     tmp_path, run_command, make_clip, monkeypatch
 ):
-    from fmanet_mm.models import FMANet
+    from fmanet_mm.models.fmanet.window import WindowRestoration
 
     class Unprintable(RuntimeError):
         def __str__(self):
@@ -209,10 +209,10 @@ def test_an_error_while_reporting_an_error_ends_nothing(
             raise Unprintable
         return refine(self, window, strips)
 
-    refine = FMANet.refine
+    refine = WindowRestoration.refine
     inputs = [make_clip('a.mp4'), make_clip('b.mp4', size=(10, 16))]
     with monkeypatch.context() as patch:
-        patch.setattr(FMANet, 'refine', fail)
+        patch.setattr(WindowRestoration, 'refine', fail)
         assert run_command(*inputs, '--out', tmp_path / 'out', '--debug') == 1
     assert len(read_clip(tmp_path / 'out' / 'b.mp4')) == 3
 

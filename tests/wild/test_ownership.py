@@ -13,7 +13,7 @@ import psutil
 import pytest
 from helpers import moving_images, read_clip, write_folder
 
-from fmanet_mm.models import FMANet
+from fmanet_mm.models.fmanet.window import WindowRestoration
 from fmanet_mm.utils.names import place_key, same_place
 from fmanet_mm.utils.ownership import InUseError, OwnerLock
 
@@ -25,7 +25,7 @@ def interrupted(run_command, monkeypatch):
     """Run the command and interrupt it before a frame."""
 
     def run(*arguments, before=3):
-        refine, calls = FMANet.refine, 0
+        refine, calls = WindowRestoration.refine, 0
 
         def counting(self, window, strips):
             nonlocal calls
@@ -36,7 +36,7 @@ def interrupted(run_command, monkeypatch):
             return refine(self, window, strips)
 
         with monkeypatch.context() as patch:
-            patch.setattr(FMANet, 'refine', counting)
+            patch.setattr(WindowRestoration, 'refine', counting)
             assert run_command(*arguments) == 130
 
     return run

@@ -1,10 +1,10 @@
-r"""Show what FMA-Net++ does when it is told another exposure than the frames have.
+r"""Show what FMA-Net++ does when it is given another exposure than the frames have.
 
 python tools/analysis_tools/swap_exposure.py CONFIG CHECKPOINT
 
 takes clips of the validation set at each level and prints, for every pair of levels,
 the spread of the degradation kernels and, for a network that restores, the PSNR. A
-network that uses exposures estimates wider kernels when it is told a longer one.
+network that uses exposures estimates wider kernels when it is given a longer one.
 """
 
 import argparse

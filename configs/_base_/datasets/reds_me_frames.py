@@ -1,4 +1,4 @@
-# Single blurry frames of REDS-ME, for learning to tell exposures apart: two random
+# Single blurry frames of REDS-ME, for learning to distinguish exposures: two random
 # views of each in training, 100 complete frames of REDS4 at each level in validation.
 _base_ = 'reds_me.py'
 

@@ -10,15 +10,6 @@ from mmcv.transforms import BaseTransform
 
 from .geometry import IMAGE_KEYS, VSRDBRandomCrop, VSRDBRandomFlip
 
-CLIP_META_KEYS = (
-    'key',
-    'img_path',
-    'img_channel_order',
-    'gt_channel_order',
-    'img_sharp_channel_order',
-)
-"""What is kept of a clip besides its tensors, as far as it has it."""
-
 CLIP_DATA_KEYS = ('flow', 'exposure')
 """Targets of a clip that MMagic does not know, as far as it has them."""
 
@@ -38,9 +29,7 @@ class PackClip(PackInputs):
     """
 
     def __init__(self) -> None:
-        super().__init__(
-            meta_keys=[*CLIP_META_KEYS, 'sample_idx'], data_keys=[*CLIP_DATA_KEYS]
-        )
+        super().__init__(meta_keys=['key'], data_keys=[*CLIP_DATA_KEYS])
 
     def transform(self, results: dict) -> dict:
         """Pack the clip."""

@@ -10,12 +10,16 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from ...ops import WHOLE_FRAMES, Strips, modulated_deform_conv, pad_to_multiple
+from .layers import ResidualBlock
 
 MULTIPLE = 4
 """Heights and widths that the two halvings divide."""
 
 TAIL_CHANNELS = 64
 """Channels of the features of HR size."""
+
+RESIDUAL_SCALE = 0.1
+"""Factor of the random weights of residual blocks."""
 
 
 class EncodedFrame(NamedTuple):
@@ -134,7 +138,7 @@ class PredeblurPyramid(BaseModule):
         self.conv_first = _conv(3, channels)
         self.to_half = _conv(channels, channels, stride=2)
         self.to_quarter = _conv(channels, channels, stride=2)
-        self.quarter_block = ResidualBlock(channels)
+        self.quarter_block = _residual_blocks(channels, 1)
         self.half_blocks = _residual_blocks(channels, 2)
         self.full_blocks = _residual_blocks(channels, 5)
         self.project = _conv(channels, channels, 1)
@@ -249,7 +253,8 @@ class DeformableConv(nn.Conv2d):
         *offset, mask = self.offset(guide).chunk(3, dim=1)
         offset = torch.cat(offset, dim=1).unflatten(1, (self.deform_groups, 9, 2))
         mask = mask.sigmoid().unflatten(1, (self.deform_groups, 9))
-        return modulated_deform_conv(x, offset, mask, self.weight, self.bias)
+        out = modulated_deform_conv(x, offset, mask, self.weight, self.bias)
+        return out.to(x.dtype)
 
 
 class TemporalSpatialAttention(BaseModule):
@@ -302,33 +307,15 @@ class TemporalSpatialAttention(BaseModule):
         return self.scale_out(_upsample(half))
 
 
-class ResidualBlock(BaseModule):
-    """x + convolution(ReLU(convolution(x))).
-
-    Args:
-        channels (int): C.
-    """
-
-    INIT_SCALE = 0.1
-    """Of the weights, so that blocks are close to the identity at first."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.conv1 = _conv(channels, channels)
-        self.conv2 = _conv(channels, channels)
-        for conv in (self.conv1, self.conv2):
-            nn.init.kaiming_normal_(conv.weight)
-            nn.init.zeros_(conv.bias)
-            with torch.no_grad():
-                conv.weight.mul_(self.INIT_SCALE)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (N, C, H, W) to (N, C, H, W)."""
-        return x + self.conv2(F.relu(self.conv1(x), inplace=True))
-
-
 def _residual_blocks(channels: int, count: int) -> nn.Sequential:
-    return nn.Sequential(*(ResidualBlock(channels) for _ in range(count)))
+    """Residual blocks that are close to the identity at first."""
+    blocks = nn.Sequential(*(ResidualBlock(channels) for _ in range(count)))
+    for conv in (conv for block in blocks for conv in block.children()):
+        nn.init.kaiming_normal_(conv.weight)
+        nn.init.zeros_(conv.bias)
+        with torch.no_grad():
+            conv.weight.mul_(RESIDUAL_SCALE)
+    return blocks
 
 
 def _conv(

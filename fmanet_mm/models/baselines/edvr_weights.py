@@ -19,9 +19,11 @@ KEY = 'params'
 """What BasicSR's files hold the weights under."""
 
 _RULES = {
+    r'\.conv1\.(\w+)$': r'.conv_in.\1',
+    r'\.conv2\.(\w+)$': r'.conv_out.\1',
     r'^predeblur\.stride_conv_l2\.': 'predeblur.to_half.',
     r'^predeblur\.stride_conv_l3\.': 'predeblur.to_quarter.',
-    r'^predeblur\.resblock_l3\.': 'predeblur.quarter_block.',
+    r'^predeblur\.resblock_l3\.': 'predeblur.quarter_block.0.',
     r'^predeblur\.resblock_l2_1\.': 'predeblur.half_blocks.0.',
     r'^predeblur\.resblock_l2_2\.': 'predeblur.half_blocks.1.',
     r'^predeblur\.resblock_l1\.': 'predeblur.full_blocks.',

@@ -99,7 +99,10 @@ def widened(
         in_positions (Iterable[int], optional): See :func:`spread`.
     """
     weight = spread(conv.weight, 1, in_width, in_positions)
-    conv.weight = nn.Parameter(spread(weight, 0, out_width), requires_grad=False)
+    weight = spread(weight, 0, out_width)
+    if weight.dim() == 4:
+        weight = weight.contiguous(memory_format=torch.channels_last)
+    conv.weight = nn.Parameter(weight, requires_grad=False)
     if conv.bias is not None:
         bias = spread(conv.bias, 0, out_width)
         conv.bias = nn.Parameter(bias, requires_grad=False)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from contextlib import suppress
+from itertools import repeat
 
 import torch
 from mmengine.registry import MODELS
@@ -18,6 +19,10 @@ from .net_d import ClipDegradation
 from .sequence_net import SequenceNet
 
 _NET_D_ONLY = ('mask_logit',)
+"""Names in an architecture that NetR does not know."""
+
+_DEGRADED_FRAMES = 10
+"""Frames of which degradation kernels are held at a time, in validation."""
 
 
 @MODELS.register_module()
@@ -151,14 +156,29 @@ class FMANetPPStage1(ExposureAware, VSRDBModel):
             dict[str, Tensor]: ``pred_img``, the reproduced blurry LR frames, and
             ``blurry_img``, their targets, both (N, T, 3, H, W), RGB in [0, 1].
         """
+        check_clip(inputs)
         sharp = self.data_preprocessor.construct(data_samples.gt_img)
+        reach, count = self.net_d.num_levels, inputs.size(1)
+        is_recurrent = self.net_d.temporal == 'recurrent'
+        step = count if is_recurrent else _DEGRADED_FRAMES
+        blurry = []
+        # The kernels of a long clip would not fit into memory.
+        for first in range(0, count, step):
+            begin, end = max(first - reach, 0), first + step
+            part = slice(begin, end + reach)
+            degraded = self._degrade(inputs[:, part], sharp[:, part])
+            blurry.append(degraded[:, first - begin : end - begin])
+        return dict(pred_img=torch.cat(blurry, dim=1), blurry_img=inputs)
+
+    def _degrade(self, inputs: Tensor, sharp: Tensor) -> Tensor:
+        """Degrade sharp frames, (N, T, 3, sH, sW), as the blurry ones were."""
         degradation = self._estimate(inputs, None)
         blurry, _ = self.net_d.degrade(
             sharp,
             self.net_d.image_flow_mask(degradation.flow_masks),
             self.net_d.kernels(degradation.kernel_feature),
         )
-        return dict(pred_img=blurry, blurry_img=inputs)
+        return blurry
 
     def degradation_pairs(
         self, inputs: Tensor, targets: Targets, degradation: ClipDegradation
@@ -348,10 +368,15 @@ class FMANetPP(LevelRestoration, FMANetPPStage1):
         return VSRDBModel.describe_weights(self, ())
 
     def _restore(self, inputs: Tensor, exposure: Tensor | None) -> Tensor:
+        """Restore clips; without gradients frame by frame, where that is possible."""
         height, width = inputs.shape[-2:]
         strips = Strips.fastest(height, width, inputs.device)
-        degradation = self.net_d(inputs, exposure, strips)
-        return self._restore_from(inputs, degradation, exposure, strips)
+        if torch.is_grad_enabled() or self.net_d.temporal == 'recurrent':
+            degradation = self.net_d(inputs, exposure, strips)
+            return self._restore_from(inputs, degradation, exposure, strips)
+        vectors = repeat(None) if exposure is None else exposure
+        clips = zip(inputs, vectors, strict=False)
+        return torch.stack([self.restore_clip(*clip, strips) for clip in clips])
 
     def _restore_from(
         self,

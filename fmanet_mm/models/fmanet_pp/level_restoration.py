@@ -1,11 +1,13 @@
 """Restoring frames level by level, by the model and by its inference form."""
 
+from itertools import repeat
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ...ops import WHOLE_FRAMES, Strips
+from ...utils.levels import pass_levels
 from .exposure import ExposureExtractor
 from .net_d import SequenceNetD
 from .net_r import SequenceNetR
@@ -88,9 +90,30 @@ class LevelRestoration(ExposureAware):
                 "by level; write restorer = dict(type='SequenceRestorer', "
                 f'scale={self.scale}) in the config'
             )
-        feature = self.net_d.extract(frame, strips)
-        flow_masks = self.net_d.initial_flow_masks(feature)
-        return FrameState(frame, self.embed(frame), feature, flow_masks)
+        return self._encode(frame, self.embed(frame), strips)
+
+    def restore_clip(
+        self, frames: Tensor, exposure: Tensor | None, strips: Strips = WHOLE_FRAMES
+    ) -> Tensor:
+        """Restore a clip frame by frame, in memory that hardly grows with it.
+
+        Args:
+            frames (Tensor): Blurry LR frames, (T, 3, H, W), RGB in [0, 1].
+            exposure (Tensor, optional): Exposure vectors, (T, d_u).
+            strips (Strips): How frames are cut.
+
+        Returns:
+            Tensor: Sharp HR frames, (T, 3, sH, sW), about [0, 1].
+        """
+        vectors = repeat(None) if exposure is None else exposure.split(1)
+        states = (
+            self._encode(frame, vector, strips)
+            for frame, vector in zip(frames.split(1), vectors, strict=False)
+        )
+        restored = pass_levels(
+            self, states, lambda function, *inputs: function(*inputs, strips)
+        )
+        return torch.cat(list(restored))
 
     def advance(
         self,
@@ -146,6 +169,13 @@ class LevelRestoration(ExposureAware):
             Tensor: Sharp HR frame, (1, 3, sH, sW), about [0, 1].
         """
         return self.net_r.make_image(state.feature, state.image, strips)
+
+    def _encode(
+        self, frame: Tensor, exposure: Tensor | None, strips: Strips
+    ) -> FrameState:
+        feature = self.net_d.extract(frame, strips)
+        flow_masks = self.net_d.initial_flow_masks(feature)
+        return FrameState(frame, exposure, feature, flow_masks)
 
     def _start_restoration(self, state: FrameState, strips: Strips) -> FrameState:
         """Hand a frame from NetD to NetR."""

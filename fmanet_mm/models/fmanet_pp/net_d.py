@@ -68,9 +68,10 @@ class SequenceNetD(SequenceNet):
     def initial_flow_masks(self, feature: Tensor) -> Tensor:
         """No motion and full visibility, (N, 6n, H, W), for (N, C, H, W)."""
         dtype = torch.promote_types(feature.dtype, torch.float32)
-        pair = torch.tensor((0, 0, self.mask_logit), device=feature.device, dtype=dtype)
-        pairs = pair.repeat(2 * self.num_flows).view(1, -1, 1, 1)
-        return pairs.expand(len(feature), -1, *feature.shape[-2:])
+        size = (1, 2 * self.num_flows, 3, 1, 1)
+        pairs = torch.zeros(size, device=feature.device, dtype=dtype)
+        pairs[:, :, 2] = self.mask_logit
+        return pairs.flatten(1, 2).expand(len(feature), -1, *feature.shape[-2:])
 
     def kernel_feature(self, feature: Tensor, strips: Strips = WHOLE_FRAMES) -> Tensor:
         """What the kernels are computed from, for the last feature, (N, C, H, W)."""

@@ -207,6 +207,16 @@ def test_a_stream_encodes_frames_of_any_size_once(weights):
         torch.testing.assert_close(restored[index], expected)
 
 
+@torch.no_grad()
+def test_half_precision_is_close(weights):
+    network = build(weights).float()
+    clip = torch.rand(3, 3, 8, 8)
+    half = StreamingRestorer(network, memory_budget=1, autocast_dtype=torch.bfloat16)
+    given = [*half.restore(clip)][1]
+    expected = network(clip[None])[0]
+    assert (given - expected).abs().mean() < 0.1 * expected.std()
+
+
 def test_at_first_taps_stay_in_their_places_and_blocks_do_little():
     torch.manual_seed(0)
     network = PredeblurEDVR(**TINY)

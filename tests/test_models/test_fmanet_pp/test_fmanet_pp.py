@@ -8,6 +8,7 @@ from mmengine.registry import MODELS
 from torch import nn
 
 from fmanet_mm.models import FMANetPP
+from fmanet_mm.ops.live_bytes import LiveBytes
 
 LOSSES = ('recon', 'hr_warp', 'flow', 'restoration')
 
@@ -83,12 +84,26 @@ def test_chunks_that_overlap_by_the_context_are_the_clip():
     assert (cut_short - whole[:, 6:]).abs().max() > 1e-7
 
 
-@torch.no_grad()
-def test_clips_of_a_batch_do_not_influence_each_other():
-    model = tiny_pp_network()
+@pytest.mark.parametrize('temporal', ['hierarchical', 'recurrent', 'window'])
+def test_clips_of_a_batch_do_not_influence_each_other(temporal):
+    """Neither as one batch, nor without gradients frame by frame."""
+    model = tiny_pp_network(temporal=temporal)
     frames = torch.cat((clip(3), 1 - clip(3)))
-    apart = torch.cat([model(frames[:1]), model(frames[1:])])
-    torch.testing.assert_close(model(frames), apart, rtol=0, atol=1e-5)
+    with torch.no_grad():
+        apart = torch.cat([model(frames[:1]), model(frames[1:])])
+        torch.testing.assert_close(model(frames), apart, rtol=0, atol=1e-5)
+    torch.testing.assert_close(model(frames).detach(), apart, rtol=0, atol=1e-5)
+
+
+def test_without_gradients_a_clip_takes_less_memory():
+    """Frame by frame, and not as one batch."""
+    model, frames = tiny_pp_network(), clip(12)
+    with torch.no_grad(), LiveBytes() as lean:
+        model(frames)
+    model.requires_grad_(False)
+    with LiveBytes() as batched:
+        model(frames)
+    assert lean.peak < batched.peak / 3
 
 
 @torch.no_grad()
@@ -269,12 +284,14 @@ def test_steps_lower_the_loss():
     assert values[-1] < 0.8 * values[0]
 
 
+@pytest.mark.parametrize('temporal', ['hierarchical', 'recurrent'])
 @torch.no_grad()
-def test_validation_of_stage_1_degrades_the_sharp_frames():
-    model = tiny_pp_network(kind='FMANetPPStage1')
+def test_validation_of_stage_1_degrades_the_sharp_frames(temporal):
+    """Part by part if there are more than 10."""
+    model = tiny_pp_network(kind='FMANetPPStage1', temporal=temporal)
     del model.data_preprocessor
     model.data_preprocessor = SimpleNamespace(construct=lambda images: images)
-    inputs, samples = batch(num_frames=3)
+    inputs, samples = batch(num_frames=13)
     targets = SimpleNamespace(gt_img=samples['gt_img'])
     outputs = model.forward_inference(inputs, targets)
     degradation = model.net_d(inputs, model.embed(inputs))

@@ -3,7 +3,7 @@ import torch
 from helpers import tiny_pp_network
 
 from fmanet_mm.ops import Strips
-from fmanet_mm.restoration.levels import restore_by_levels
+from fmanet_mm.utils.levels import restore_by_levels
 
 VARIANTS = {
     'usual': {},

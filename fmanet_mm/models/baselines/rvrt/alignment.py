@@ -23,7 +23,7 @@ LARGEST_RESIDUE = 10.0
 """Most pixels by which an offset differs from the flow."""
 
 SAMPLED_BYTES = 2**26
-"""Rows are attended to together until so much is sampled for them."""
+"""Bytes of samples up to which rows are attended to together."""
 
 
 class GuidedDeformableAttention(LeanModule):

@@ -36,8 +36,8 @@ class RVRT(BaseModule):
     RVRT* in FMA-Net's Table 1; the paper does not describe its variant. Those of RVRT's
     paper for x4 are 144 channels and 1 group.
 
-    All features of a clip are in memory at once. Frames are computed whole: flow may
-    point anywhere.
+    All features of a clip are in memory at once. Frames are never cut into strips: flow
+    may point to any row.
 
     Args:
         channels (int): D; a multiple of 6 and of ``conv_groups``.
