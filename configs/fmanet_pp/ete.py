@@ -4,8 +4,8 @@
 # normalisation are those of the frames that a process has.
 #
 # The number of iterations and the milestones are ours; the paper trains at lr 0.01 with
-# batches of 128, here two views each. A tiny extractor stayed at chance at this rate; if
-# the accuracy does, too, set optim_wrapper.optimizer.lr=1e-3.
+# batches of 128, here two views each. A tiny extractor stayed at chance at this rate;
+# if the accuracy does, too, set optim_wrapper.optimizer.lr=1e-3.
 _base_ = [
     '../_base_/default_runtime.py',
     '../_base_/models/fmanet_pp.py',
