@@ -14,6 +14,7 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from ...ops import WHOLE_FRAMES, Strips
+from ...ops.channel_products import channel_products
 from ...ops.precision import raised_precision
 from ...ops.strips import Strip
 from .layers import LeanModule, build_part
@@ -119,17 +120,12 @@ class GuidedChannelAttention(BaseModule):
         query = self.query_depthwise(self.query(strip.read(guide)))
         key = self._key_value(feature, slice(feature.size(1)))
         with raised_precision(strip.crop(query), strip.crop(key)) as (query, key):
-            product = self._split_heads(query) @ self._split_heads(key).mT
-            return product, query.square().sum((2, 3)), key.square().sum((2, 3))
+            return channel_products(query, key, self.num_heads)
 
     def _key_value(self, feature: Tensor, part: slice) -> Tensor:
         return _conv_depthwise(
             feature, self.key_value.weight[part], self.key_value_depthwise.weight[part]
         )
-
-    def _split_heads(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, heads, C/heads, H*W)."""
-        return x.flatten(2).unflatten(1, (self.num_heads, -1))
 
 
 class GatedFeedForward(BaseModule):
