@@ -2,7 +2,6 @@
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -94,6 +93,7 @@ class LevelRestorer(StripedRestorer):
     """
 
     measure = staticmethod(level_peak_bytes)
+    graphed = GraphedLevels
 
     def __init__(self, network: LevelNetwork, **settings: Any) -> None:
         if not hasattr(network, 'advance'):
@@ -103,35 +103,20 @@ class LevelRestorer(StripedRestorer):
             )
         super().__init__(network, **settings)
         self.context = network.num_levels
-        self._graphed = None
-        if self.device.type == 'cuda' and torch.cuda.is_available():
-            self._graphed = GraphedLevels(self.prepared)
-            self.measure = partial(level_peak_bytes, graphs=True)
 
     @torch.inference_mode()
     def restore(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
         """See :meth:`ClipRestorer.restore`."""
         recent = _Recent(self.plan(check_frames(frames)), 2 * self.context + 1)
-        restored = restore_by_levels(self._computing, recent, self.compute)
+        restored = restore_by_levels(self.computing, recent, self.compute)
         for index, frame in enumerate(restored):
             if self.is_half and not frame.isfinite().all():
                 with self.in_float32():
                     frame = self._restore_again(recent, index)
             yield frame.squeeze(0)
 
-    def fastest_strips(self, height: int, width: int) -> Strips:
-        """See :meth:`Strips.fastest`."""
-        return Strips.fastest(height, width, self.device)
-
-    @property
-    def _computing(self) -> LevelNetwork:
-        """What is prepared, by CUDA graphs if it is what they were made for."""
-        if self._graphed and self._graphed.network is self.prepared:
-            return self._graphed
-        return self.prepared
-
     def _restore_again(self, recent: '_Recent', index: int) -> Tensor:
-        clip = restore_by_levels(self._computing, list(recent.frames), self.compute)
+        clip = restore_by_levels(self.computing, list(recent.frames), self.compute)
         return next(islice(clip, index - recent.first, None))
 
 

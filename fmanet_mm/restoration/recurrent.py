@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
-from ..ops import pad_to_multiple
+from ..ops import WHOLE_FRAMES, Strips, pad_to_multiple
 from ..utils.windows import check_frames
 from .adapters import RESTORERS, check_min_size
 from .memory import recurrent_peak_bytes
@@ -75,6 +75,10 @@ class RecurrentRestorer(StripedRestorer):
         """See :func:`recurrent_peak_bytes`; of padded frames."""
         padded = (n + -n % self.multiple for n in (height, width))
         return recurrent_peak_bytes(network, *padded, *settings)
+
+    def fastest_strips(self, height: int, width: int) -> Strips:
+        """Whole frames."""
+        return WHOLE_FRAMES
 
     def _step(self, frame: Tensor, state: Any) -> tuple[Tensor, Any]:
         result = self.compute(self.prepared.step, frame, state)

@@ -9,7 +9,7 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor
 
-from ..ops import WHOLE_FRAMES, Strips
+from ..ops import Strips
 from ..utils.windows import check_frames, sliding_windows
 from .cuda_graphs import GraphedNetwork
 from .memory import choose_strips, free_bytes, is_out_of_memory, streaming_peak_bytes
@@ -40,12 +40,14 @@ class StripedRestorer:
         device (torch.device): Of the network's weights; the CPU if it has none.
         strips (Strips): On which frames are computed, chosen with the first one.
         measure (Callable): Bytes for (network, height, width, strips, dtype).
+        graphed (type, optional): Captures the functions of such a network on a GPU.
 
     Raises:
         ValueError: If the budget is not positive.
     """
 
     measure: Callable[..., int]
+    graphed: type | None = None
 
     def __init__(
         self,
@@ -63,6 +65,10 @@ class StripedRestorer:
         self._memory_budget = memory_budget
         self._autocast_dtype = autocast_dtype
         self.prepared = prepare(network, self.device, autocast_dtype)
+        self._graphs = None
+        if self.graphed and self.device.type == 'cuda' and torch.cuda.is_available():
+            self._graphs = self.graphed(self.prepared)
+            self.measure = partial(self.measure, graphs=True)
         self._overflow_reported = False
         self._size = None
         self.strips = Strips()
@@ -73,9 +79,16 @@ class StripedRestorer:
         strips = self._choose_strips(height, width, dtype)
         return self.measure(self.prepared, height, width, strips, dtype)
 
+    @property
+    def computing(self) -> Any:
+        """What is prepared, by CUDA graphs if it is what they were made for."""
+        if self._graphs and self._graphs.network is self.prepared:
+            return self._graphs
+        return self.prepared
+
     def fastest_strips(self, height: int, width: int) -> Strips:
-        """The strips that are computed fastest; here whole frames."""
-        return WHOLE_FRAMES
+        """See :meth:`Strips.fastest`."""
+        return Strips.fastest(height, width, self.device)
 
     def plan(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
         """Choose the strips when the size of the frames is known, once for a size."""
@@ -171,6 +184,7 @@ class StreamingRestorer(StripedRestorer):
     """
 
     measure = staticmethod(streaming_peak_bytes)
+    graphed = GraphedNetwork
 
     def __init__(
         self,
@@ -185,10 +199,6 @@ class StreamingRestorer(StripedRestorer):
             )
         super().__init__(network, memory_budget, autocast_dtype)
         self.context = network.num_frames // 2
-        self._graphed = None
-        if self.device.type == 'cuda' and torch.cuda.is_available():
-            self._graphed = GraphedNetwork(self.prepared)
-            self.measure = partial(streaming_peak_bytes, graphs=True)
 
     @torch.inference_mode()
     def restore(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
@@ -213,26 +223,15 @@ class StreamingRestorer(StripedRestorer):
         )
         for window in sliding_windows(pairs, self.network.num_frames):
             inputs, encoded = zip(*window, strict=True)
-            restored = self.compute(self._computing.refine, encoded)
+            restored = self.compute(self.computing.refine, encoded)
             if self.is_half and not restored.isfinite().all():
                 with self.in_float32():
                     encoded = tuple(map(self._encode, inputs))
-                    restored = self.compute(self._computing.refine, encoded)
+                    restored = self.compute(self.computing.refine, encoded)
             yield restored.squeeze(0)
 
-    def fastest_strips(self, height: int, width: int) -> Strips:
-        """See :meth:`Strips.fastest`."""
-        return Strips.fastest(height, width, self.device)
-
     def _encode(self, frame: Tensor) -> Any:
-        return self.compute(self._computing.encode, frame.unsqueeze(0))
-
-    @property
-    def _computing(self) -> WindowNetwork:
-        """What is prepared, by CUDA graphs if it is what they were made for."""
-        if self._graphed and self._graphed.network is self.prepared:
-            return self._graphed
-        return self.prepared
+        return self.compute(self.computing.encode, frame.unsqueeze(0))
 
 
 def prepare(

@@ -1,5 +1,9 @@
 """The kernels, run by Triton's interpreter, against the operations they replace."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -95,3 +99,36 @@ def test_shapes_can_be_followed_without_computing(kernels, name):
     torch.library.opcheck(
         operation, arguments, test_utils=('test_schema', 'test_faketensor')
     )
+
+
+COMPILE = """\
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+from fmanet_mm.ops import triton_kernels as kernels
+
+POINTERS = dict(x='*bf16', out='*bf16', flow_masks='*bf16', rows='*i64', gate='*bf16',
+                value='*bf16', eps='fp32')
+for kernel in (kernels._normalise, kernels._warp, kernels._gelu_gate):
+    constants = dict(CENTRED=True, PIXELS=16, WIDTH=128, ELEMENTS=1024)
+    constants = {n: c for n, c in constants.items() if n in kernel.arg_names}
+    signature = {n: POINTERS.get(n, 'i32') for n in kernel.arg_names}
+    signature.update(dict.fromkeys(constants, 'constexpr'))
+    source = ASTSource(kernel, signature, constexprs=constants)
+    print(len(triton.compile(source, target=GPUTarget('cuda', 90, 32)).asm['cubin']))
+"""
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='the assembler comes for Linux')
+def test_they_compile_for_a_gpu_that_is_not_there(tmp_path):
+    environment = {**os.environ, 'TRITON_CACHE_DIR': str(tmp_path)}
+    environment.pop('TRITON_INTERPRET', None)
+    done = subprocess.run(
+        [sys.executable, '-c', COMPILE],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert all(int(size) > 1000 for size in done.stdout.split())
+    assert len(done.stdout.split()) == 3
