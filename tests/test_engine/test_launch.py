@@ -33,27 +33,32 @@ def test_options_reach_the_config(config):
     assert cfg.k == [1, 2]
 
 
+PROCESS = """\
+import atexit, sys
+from torch import distributed
+from fmanet_mm.engine import end_process
+
+class Cleared:
+    def __del__(self):
+        print('finalized')
+
+kept = Cleared()
+atexit.register(print, 'exit functions')
+end_process()
+print('alone, it returns')
+store = distributed.FileStore(sys.argv[1], 1)
+distributed.init_process_group('gloo', store=store, rank=0, world_size=1)
+end_process()
+print('not reached')
+"""
+
+
 def test_a_process_of_a_distributed_run_ends_before_it_is_finalized(tmp_path):
     """Its exit functions run; what the interpreter would clear up is left alone."""
-    script = tmp_path / 'process.py'
-    script.write_text(
-        'import atexit\n'
-        'from torch import distributed\n'
-        'from fmanet_mm.engine import end_process\n'
-        'class Cleared:\n'
-        '    def __del__(self):\n'
-        "        print('finalized')\n"
-        'kept = Cleared()\n'
-        "atexit.register(print, 'exit functions')\n"
-        'end_process()\n'
-        "print('alone, it returns')\n"
-        f'store = torch.distributed.FileStore({str(tmp_path / "store")!r}, 1)\n'
-        "torch.distributed.init_process_group('gloo', store=store, rank=0, world_size=1)\n"
-        'end_process()\n'
-        "print('not reached')\n"
-    )
     done = subprocess.run(
-        [sys.executable, '-W', 'ignore', script], capture_output=True, text=True
+        [sys.executable, '-W', 'ignore', '-c', PROCESS, tmp_path / 'store'],
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ['alone, it returns', 'exit functions']
