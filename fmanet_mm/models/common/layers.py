@@ -27,6 +27,24 @@ def build_part(cfg: dict, **sizes) -> BaseModule:
     return MODELS.build(dict(_scope_='mmengine', **sizes, **cfg))
 
 
+def check_sizes(channels: int, scale: int, **divisors: int) -> None:
+    """Raise a ValueError if a network cannot have these sizes.
+
+    Args:
+        channels (int): C.
+        scale (int): Ratio of HR to LR size, s: 1, 2, 3 or 4.
+        **divisors (int): Numbers of parts that share the channels, by name.
+    """
+    if scale not in (1, 2, 3, 4):
+        raise ValueError(f'scale must be 1, 2, 3 or 4, got {scale}')
+    for name, divisor in divisors.items():
+        if channels % divisor:
+            raise ValueError(
+                f'channels must be a multiple of {name}, '
+                f'got channels={channels} and {name}={divisor}'
+            )
+
+
 def activate(x: Tensor) -> Tensor:
     """The LeakyReLU of FMA-Net, in place."""
     return F.leaky_relu(x, NEGATIVE_SLOPE, inplace=True)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ...ops import WHOLE_FRAMES, Strips
-from ..common.layers import LeanModule, channels_last, conv_pair
+from ..common.layers import LeanModule, channels_last, check_sizes, conv_pair
 from ..common.rdb import FeatureExtractor
 from .frma import FRMABlock
 
@@ -73,18 +73,13 @@ class RefinementNet(LeanModule):
         super().__init__(with_cp, init_cfg)
         if num_frames < 1 or num_frames % 2 == 0:
             raise ValueError(f'num_frames must be odd and positive, got {num_frames}')
-        if scale not in (1, 2, 3, 4):
-            raise ValueError(f'scale must be 1, 2, 3 or 4, got {scale}')
-        for name, divisor in (
-            ('num_frames', num_frames),
-            ('num_flows', num_flows),
-            ('num_heads', num_heads),
-        ):
-            if channels % divisor:
-                raise ValueError(
-                    f'channels must be a multiple of {name}, '
-                    f'got channels={channels} and {name}={divisor}'
-                )
+        check_sizes(
+            channels,
+            scale,
+            num_frames=num_frames,
+            num_flows=num_flows,
+            num_heads=num_heads,
+        )
         self.channels = channels
         self.num_frames = num_frames
         self.scale = scale

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from ...ops import WHOLE_FRAMES, Strips
-from ..common.layers import LeanModule, channels_last
+from ..common.layers import LeanModule, channels_last, check_sizes
 from ..common.rdb import FeatureExtractor
 from .hrba import HRBABlock
 from .kernel_embedding import FactoredKernels
@@ -88,7 +88,11 @@ class SequenceNet(LeanModule):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(with_cp, init_cfg)
-        _check_sizes(channels, scale, num_flows, num_heads, fusion_kernel_size)
+        check_sizes(channels, scale, num_flows=num_flows, num_heads=num_heads)
+        if fusion_kernel_size % 2 == 0:
+            raise ValueError(
+                f'fusion_kernel_size must be odd, got {fusion_kernel_size}'
+            )
         _check_choice('ends', ends, ENDS)
         _check_choice('temporal', temporal, TEMPORAL)
         self.channels = channels
@@ -253,21 +257,6 @@ class SequenceNet(LeanModule):
             channels_last(torch.stack(features, dim=1).flatten(0, 1)),
             torch.stack(flows, dim=1).flatten(0, 1),
         )
-
-
-def _check_sizes(
-    channels: int, scale: int, num_flows: int, num_heads: int, fusion_kernel_size: int
-) -> None:
-    if scale not in (1, 2, 3, 4):
-        raise ValueError(f'scale must be 1, 2, 3 or 4, got {scale}')
-    if fusion_kernel_size % 2 == 0:
-        raise ValueError(f'fusion_kernel_size must be odd, got {fusion_kernel_size}')
-    for name, divisor in (('num_flows', num_flows), ('num_heads', num_heads)):
-        if channels % divisor:
-            raise ValueError(
-                f'channels must be a multiple of {name}, '
-                f'got channels={channels} and {name}={divisor}'
-            )
 
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
