@@ -45,17 +45,30 @@ def checkout(tmp_path):
     return repo
 
 
+def make_program(path, script):
+    path.write_text(f'#!/bin/sh\n{script}\n')
+    path.chmod(0o755)
+
+
+def df_that_finds(gigabytes):
+    free = gigabytes * 1024**2
+    return (
+        'echo Filesystem 1024-blocks Used Available\n'
+        f'echo /dev/sda {free + 87902848} 87902848 {free}'
+    )
+
+
 @pytest.fixture
 def setup(checkout, tmp_path):
     """Run set-up; gives its result and what pip was asked to do."""
     notes = tmp_path / 'notes'
     ours = ('FMANET', 'LIGHT', 'FULL_MMCV', 'FORCE_CUDA', 'CPU_ONLY')
     base = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
-    # No NVIDIA GPU, wherever the tests run.
+    # No NVIDIA GPU and a disk with room, wherever the tests run.
     programs = tmp_path / 'programs'
     programs.mkdir()
-    (programs / 'nvidia-smi').write_text('#!/bin/sh\n[ -n "$FAKE_GPU" ]\n')
-    (programs / 'nvidia-smi').chmod(0o755)
+    make_program(programs / 'nvidia-smi', '[ -n "$FAKE_GPU" ]')
+    make_program(programs / 'df', df_that_finds(gigabytes=90))
     base['PATH'] = f'{programs}:{base["PATH"]}'
 
     def run(*arguments, **environment):
@@ -293,7 +306,7 @@ def test_folder_that_is_no_environment_is_left_alone(setup, tmp_path):
     assert [path.name for path in precious.iterdir()] == ['thesis.tex']
 
 
-def tools_without(folder, *left_out):
+def programs_without(folder, *left_out):
     """A PATH with the usual programs but those in ``left_out``."""
     folder.mkdir()
     for place in reversed(os.environ['PATH'].split(':')):
@@ -306,23 +319,18 @@ def tools_without(folder, *left_out):
 
 
 def test_missing_compiler(setup, tmp_path):
-    path = tools_without(tmp_path / 'bin', 'c++', 'g++')
-    result, notes = setup(PATH=str(path), FULL_MMCV='1')
+    path = f'{tmp_path / "programs"}:{programs_without(tmp_path / "bin", "c++", "g++")}'
+    result, notes = setup(PATH=path, FULL_MMCV='1')
     assert result.returncode == 1
     assert 'apt install g++' in result.stderr
     assert notes == []
-    result, _ = setup(PATH=str(path))
+    result, _ = setup(PATH=path)
     assert result.returncode == 0, 'only mmcv needs a compiler'
 
 
 def test_full_disk(setup, tmp_path):
-    path = tools_without(tmp_path / 'bin', 'df')
-    (path / 'df').write_text(
-        '#!/bin/sh\necho Filesystem 1024-blocks Used Available\n'
-        'echo /dev/sda 90000000 87902848 2097152\n'
-    )
-    (path / 'df').chmod(0o755)
-    result, notes = setup(PATH=str(path))
+    make_program(tmp_path / 'programs/df', df_that_finds(gigabytes=2))
+    result, notes = setup()
     assert result.returncode == 1
     assert 'has 2 GB free' in result.stderr
     assert 'FMANET_VENV=' in result.stderr
