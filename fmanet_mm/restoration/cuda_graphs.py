@@ -106,6 +106,10 @@ class GraphedNetwork:
         """See :meth:`WindowNetwork.refine`."""
         return self._graphs.call('refine', self.network.refine, tuple(window), strips)
 
+    def release(self) -> None:
+        """See :meth:`GraphedFunctions.release`."""
+        self._graphs.release()
+
 
 class GraphedLevels:
     """A level network on a GPU whose functions are captured; a :class:`LevelNetwork`.

@@ -7,6 +7,7 @@ from torch.utils._pytree import tree_leaves
 
 from fmanet_mm.ops import WHOLE_FRAMES, Strips
 from fmanet_mm.restoration import LevelRestorer, StreamingRestorer
+from fmanet_mm.restoration.batches import split_batch, stack_windows
 from fmanet_mm.restoration.cuda_graphs import (
     CapturedCall,
     GraphedLevels,
@@ -80,6 +81,32 @@ def test_strips_are_computed_without(stand_in):
     expected = restore(network, frames, Strips(8))
     torch.testing.assert_close(given, expected, rtol=0, atol=0)
     assert StandInGraph.captured == 0
+
+
+def restore_in_batches(network, frames, size):
+    with torch.no_grad():
+        encoded = []
+        for batch in frames.split(size):
+            encoded += split_batch(network.encode(batch, WHOLE_FRAMES), size)
+        windows = [encoded[i : i + 3] for i in range(len(frames) - 2)]
+        return torch.cat(
+            [
+                network.refine(stack_windows(windows[i : i + size]), WHOLE_FRAMES)
+                for i in range(0, len(windows), size)
+            ]
+        )
+
+
+def test_batches_of_another_size_are_captured_again(stand_in):
+    network = tiny_network().inference_form()
+    frames = make_frames(8)
+    graphed = GraphedNetwork(network)
+    for number, size in enumerate((2, 1), 1):
+        given = restore_in_batches(graphed, frames, size)
+        expected = restore_in_batches(network, frames, size)
+        torch.testing.assert_close(given, expected, rtol=0, atol=0)
+        assert StandInGraph.captured == 2 * number
+        graphed.release()
 
 
 @pytest.mark.parametrize(
@@ -161,3 +188,22 @@ def test_graphs_equal_eager_computation_on_a_gpu(dtype):
     given = torch.stack(list(restorer.restore(frames)))[1:-1]
     expected = restore(restorer.prepared, frames)
     torch.testing.assert_close(given, expected, rtol=0, atol=0)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+@pytest.mark.parametrize('dtype', [None, torch.bfloat16])
+def test_batches_on_a_gpu(dtype):
+    """They are near frames that are computed one by one, wherever a clip begins."""
+    network = tiny_network().cuda()
+    frames = make_frames(12).cuda()
+    single, batches = (
+        StreamingRestorer(network, autocast_dtype=dtype, batch_size=size)
+        for size in (1, 4)
+    )
+    given = torch.stack(list(batches.restore(frames)))
+    expected = torch.stack(list(single.restore(frames)))
+    tolerance = 1e-4 if dtype is None else 2e-2
+    torch.testing.assert_close(given, expected, rtol=0, atol=tolerance)
+    part = torch.stack(list(batches.restore(frames[4:])))
+    torch.testing.assert_close(part[1:], given[5:], rtol=0, atol=0)
+    assert batches.batch_size == 4
