@@ -51,6 +51,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from fmanet_mm.ops import Strips
+from fmanet_mm.restoration.batches import split_batch, stack_windows
 from fmanet_mm.restoration.protocol import WindowNetwork
 from fmanet_mm.restoration.streaming import GPU_CHANNELS
 
@@ -307,8 +308,9 @@ def frame_cost(
     width: int,
     dtype: str = 'bf16',
     autocast: bool = False,
+    batch_size: int = 1,
 ) -> FrameCost:
-    """Predict what the next frame of a stream costs.
+    """Predict what the next frame of a stream costs, or the next batch of frames.
 
     Args:
         network (WindowNetwork): A module in evaluation mode, on any device; the meta
@@ -319,6 +321,7 @@ def frame_cost(
         dtype (str): One of :data:`DTYPES`.
         autocast (bool): Whether weights and frames are float32, and the type is
             autocast's.
+        batch_size (int): Frames, and windows, that are computed at once.
 
     Returns:
         FrameCost: Kernel by kernel.
@@ -334,10 +337,11 @@ def frame_cost(
     )
     with without_gpu(DTYPES[dtype] if autocast else None):
         to_gpu(network, stored)
-        frame = torch.empty(1, 3, height, width, dtype=stored)
-        encoded, encode = record(lambda: network.encode(frame, strips))
-        window = [encoded] * network.num_frames
-        _, refine = record(lambda: network.refine(window, strips))
+        frames = torch.empty(batch_size, 3, height, width, dtype=stored)
+        encoded, encode = record(lambda: network.encode(frames, strips))
+        stream = split_batch(encoded, 1) * (network.num_frames + batch_size - 1)
+        windows = [stream[i : i + network.num_frames] for i in range(batch_size)]
+        _, refine = record(lambda: network.refine(stack_windows(windows), strips))
     tf32 = dtype == 'tf32'
     return FrameCost(*(list(kernels(part, tf32)) for part in (encode, refine)))
 
@@ -608,9 +612,23 @@ def main() -> None:
     parser.add_argument(
         '--autocast', action='store_true', help='keep weights and frames in float32'
     )
+    parser.add_argument(
+        '--batch',
+        type=int,
+        default=1,
+        metavar='FRAMES',
+        help='frames that are computed at once (default: 1)',
+    )
     args = parser.parse_args()
     network = build_package(False, torch.device('meta')).eval()
-    print(table(frame_cost(network, *args.size, args.dtype, args.autocast)))
+    cost = frame_cost(network, *args.size, args.dtype, args.autocast, args.batch)
+    print(table(cost))
+    if args.batch > 1:
+        eager_ms, device_ms = cost.eager_ms, cost.total.device_ms
+        print(
+            f'a frame of the batch: {eager_ms / args.batch:.1f} ms, '
+            f'{device_ms / args.batch:.1f} ms in a CUDA graph'
+        )
 
 
 if __name__ == '__main__':
