@@ -183,7 +183,8 @@ def test_level_graphs_equal_eager_computation_on_a_gpu(dtype):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
 @pytest.mark.parametrize('dtype', [None, torch.bfloat16])
 def test_graphs_equal_eager_computation_on_a_gpu(dtype):
-    restorer = StreamingRestorer(tiny_network().cuda(), autocast_dtype=dtype)
+    network = tiny_network().cuda()
+    restorer = StreamingRestorer(network, autocast_dtype=dtype, batch_size=1)
     frames = make_frames(6).cuda()
     given = torch.stack(list(restorer.restore(frames)))[1:-1]
     expected = restore(restorer.prepared, frames)
@@ -202,7 +203,7 @@ def test_batches_on_a_gpu(dtype):
     )
     given = torch.stack(list(batches.restore(frames)))
     expected = torch.stack(list(single.restore(frames)))
-    tolerance = 1e-4 if dtype is None else 2e-2
+    tolerance = 1e-3 if dtype is None else 2e-2
     torch.testing.assert_close(given, expected, rtol=0, atol=tolerance)
     part = torch.stack(list(batches.restore(frames[4:])))
     torch.testing.assert_close(part[1:], given[5:], rtol=0, atol=0)
