@@ -6,9 +6,11 @@ import sys
 
 import pytest
 import torch
+import torch.nn.functional as F
 
+from fmanet_mm.models.common.fgdf import FlowGuidedDynamicUpsampling
 from fmanet_mm.ops import split_groups, warp_groups
-from fmanet_mm.ops.fused import gelu_gate, normalise
+from fmanet_mm.ops.fused import activated_sum, dense_layer, gelu_gate, normalise
 
 pytest.importorskip('triton')
 
@@ -87,13 +89,78 @@ def test_gelu_gate(kernels, dtype):
     assert_close(kernels.gelu_gate(gate, value), expected, dtype)
 
 
-@pytest.mark.parametrize('name', ['normalise', 'warp_channels', 'gelu_gate'])
+@pytest.mark.parametrize('dtype', DTYPES)
+@pytest.mark.parametrize('layers', [1, 3])
+def test_dense_layer(kernels, dtype, layers):
+    parts = [features(dtype, seed=i)[:, : 4 * (3 - i)] for i in range(layers)]
+    expected = dense_layer([part.double() for part in parts], 4, 0.2)
+    given = kernels.dense_layer(parts, 4, 0.2)
+    assert_close(given, expected, dtype)
+    assert given.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize('other', [True, False])
+@pytest.mark.parametrize('dtype', DTYPES)
+def test_activated_sum(kernels, dtype, other):
+    x, third = (features(dtype, 6, seed=i).unflatten(0, (2, 3)) for i in range(2))
+    third = third if other else None
+    shared = features(dtype, seed=2)
+    given = kernels.activated_sum(x, shared, third, 0.2)
+    doubles = (None if y is None else y.double() for y in (x, shared, third))
+    assert_close(given, activated_sum(*doubles, 0.2), dtype)
+
+
+# The interpreter cannot multiply matrices of bfloat16.
+@pytest.mark.parametrize('plus', [None, torch.float32, 'same'])
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float16])
+def test_fuse_channels(kernels, dtype, plus):
+    """Of widths above and below what is multiplied at a time; more pixels than one."""
+    inputs = [features(dtype, 2, 7, 11), features(dtype, 2, 7, 11, seed=1)[:, :6]]
+    inputs.insert(0, torch.cat((inputs[0],) * 3, dim=1) * 0.7)
+    weight = features(dtype, 20, 70, 1, seed=2).flatten(1)[:, :70] / 20
+    bias = weight[:, 0]
+    if plus is not None:
+        plus = features(dtype, 2, 7, 11, seed=3).repeat(1, 2, 1, 1)[:, :20]
+        plus = plus.to(dtype if plus == 'same' else torch.float32)
+    given = kernels.fuse_channels(inputs, weight, bias, plus)
+    doubles = torch.cat([x.double() for x in inputs], dim=1)
+    expected = F.conv2d(doubles, weight.double()[..., None, None], bias.double())
+    if plus is not None:
+        expected += plus
+    assert_close(given, expected, dtype if plus is None else plus.dtype)
+
+
+@pytest.mark.parametrize('dtype', DTYPES)
+@pytest.mark.parametrize(('scale', 'kernel_size'), [(1, 3), (3, 3), (4, 5)])
+def test_dynamic_upsample(kernels, dtype, scale, kernel_size):
+    generator = torch.Generator().manual_seed(0)
+    frames = torch.rand(2, 3, 3, 5, 7, generator=generator)
+    filters = torch.randn(6, (scale * kernel_size) ** 2, 5, 7, generator=generator)
+    filters = filters.to(dtype, memory_format=torch.channels_last)
+    filters = filters.unflatten(0, (2, 3))
+    given = kernels.dynamic_upsample(frames, filters, kernel_size, scale)
+    upsampling = FlowGuidedDynamicUpsampling(kernel_size, scale)
+    expected = upsampling(frames.double(), filters.double())
+    assert_close(given, expected, torch.float32)
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        'normalise', 'warp_channels', 'gelu_gate', 'dense_layer', 'activated_sum',
+        'fuse_channels', 'dynamic_upsample',
+    ],
+)  # fmt: skip
 def test_shapes_can_be_followed_without_computing(kernels, name):
     x = features(torch.bfloat16)
     arguments = dict(
         normalise=(x, CHANNELS, True, 1e-5),
         warp_channels=(x, x[:, :15], torch.arange(5).unsqueeze(1), CHANNELS),
         gelu_gate=(x, x),
+        dense_layer=([x, x[:, :8]], 8, 0.2),
+        activated_sum=(x.unsqueeze(1), x, None, 0.2),
+        fuse_channels=([x, x[:, :8]], torch.ones(4, 24).bfloat16(), None, None),
+        dynamic_upsample=(torch.ones(1, 2, 3, 5, 7), x[:, :4].unsqueeze(0), 1, 2),
     )[name]
     operation = getattr(torch.ops.fmanet_mm, name)
     torch.library.opcheck(
@@ -108,10 +175,16 @@ from triton.compiler import ASTSource
 from fmanet_mm.ops import triton_kernels as kernels
 
 POINTERS = dict(x='*bf16', out='*bf16', flow_masks='*bf16', rows='*i64', gate='*bf16',
-                value='*bf16', eps='fp32')
-for kernel in (kernels._normalise, kernels._warp, kernels._gelu_gate):
-    constants = dict(CENTRED=True, PIXELS=16, WIDTH=128, ELEMENTS=1024)
-    constants = {n: c for n, c in constants.items() if n in kernel.arg_names}
+                value='*bf16', eps='fp32', parts=('*bf16', '*bf16'), weight='*bf16',
+                inputs=('*bf16', '*bf16'), bias='*bf16', plus='*fp32', shared='*bf16',
+                other='*bf16', frames='*fp32', kernels='*bf16')
+CONSTANTS = dict(CENTRED=True, PIXELS=16, WIDTH=128, ELEMENTS=1024, WIDTHS=(48, 24),
+                 GROWTH=24, SLOPE=0.2, IN_WIDTH=72, OUT_WIDTH=96, STEP=32, SIZE=5,
+                 SCALE=4, FILTERS=16)
+for kernel in (kernels._normalise, kernels._warp, kernels._gelu_gate,
+               kernels._dense_layer, kernels._activated_sum, kernels._fuse_channels,
+               kernels._dynamic_upsample):
+    constants = {n: c for n, c in CONSTANTS.items() if n in kernel.arg_names}
     signature = {n: POINTERS.get(n, 'i32') for n in kernel.arg_names}
     signature.update(dict.fromkeys(constants, 'constexpr'))
     source = ASTSource(kernel, signature, constexprs=constants)
@@ -131,4 +204,4 @@ def test_they_compile_for_a_gpu_that_is_not_there(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert all(int(size) > 1000 for size in done.stdout.split())
-    assert len(done.stdout.split()) == 3
+    assert len(done.stdout.split()) == 7
