@@ -18,6 +18,14 @@ from .protocol import LevelNetwork, RecurrentNetwork, WindowNetwork
 USABLE_PART = 0.8
 """Of free memory; the rest is for what operations allocate for themselves."""
 
+GRAPHED_PIXELS = 400 * 640
+"""LR pixels of the largest frames that are computed by CUDA graphs.
+
+For larger ones a GPU needs longer than a CPU needs to start all kernels, as predicted
+by ``benchmarks/cost_model.py``; and graphs keep arguments and results of their own,
+half as much again as is needed without.
+"""
+
 
 class FirstStrips(Strips):
     """Only the first two strips of a frame.
@@ -55,7 +63,7 @@ def streaming_peak_bytes(
         width (int): Their width.
         strips (Strips): On which they are computed.
         dtype (torch.dtype): Of the features; under autocast, autocast's.
-        graphs (bool): Whether whole frames are computed by CUDA graphs, which keep
+        graphs (bool): Whether small frames are computed by CUDA graphs, which keep
             encoded frames of their own.
         batch_size (int): Frames, and windows, that are computed at once.
 
@@ -65,6 +73,7 @@ def streaming_peak_bytes(
     network = without_data(network, dtype)
     first = FirstStrips(strips.rows)
     num_frames = network.num_frames
+    graphs = graphs and is_graphed(height, width, strips)
     # Those of the windows' centres, and those that reach beyond them.
     batches = 1 + 2 * ceil(num_frames // 2 / batch_size)
     with LiveBytes() as tensors:
@@ -73,7 +82,7 @@ def streaming_peak_bytes(
             images = frame_without_data(height, width, dtype, batch_size)
             frames += split_batch(network.encode(images, first), batch_size)
         window = stack_windows([frames[i : i + num_frames] for i in range(batch_size)])
-        copies = tree_map(torch.clone, window) if graphs and not strips.rows else None
+        copies = tree_map(torch.clone, window) if graphs else None
         network.refine(window, first)
         del copies
     return tensors.peak
@@ -121,6 +130,11 @@ def frame_without_data(
         dtype=dtype,
         memory_format=torch.channels_last,
     )
+
+
+def is_graphed(height: int, width: int, strips: Strips) -> bool:
+    """Whether a GPU computes frames of a size by CUDA graphs."""
+    return strips.rows is None and height * width <= GRAPHED_PIXELS
 
 
 def choose_strips(

@@ -14,6 +14,7 @@ from fmanet_mm.restoration.cuda_graphs import (
     GraphedNetwork,
     clone_tensors,
 )
+from fmanet_mm.restoration.memory import streaming_peak_bytes
 from fmanet_mm.utils.levels import restore_by_levels
 
 
@@ -81,6 +82,18 @@ def test_strips_are_computed_without(stand_in):
     expected = restore(network, frames, Strips(8))
     torch.testing.assert_close(given, expected, rtol=0, atol=0)
     assert StandInGraph.captured == 0
+
+
+def test_large_frames_are_computed_without(stand_in, monkeypatch):
+    monkeypatch.setattr('fmanet_mm.restoration.memory.GRAPHED_PIXELS', 9 * 13 - 1)
+    network = tiny_network().inference_form()
+    given = restore(GraphedNetwork(network), make_frames(4))
+    torch.testing.assert_close(given, restore(network, make_frames(4)), rtol=0, atol=0)
+    assert StandInGraph.captured == 0
+    peaks = [
+        streaming_peak_bytes(network, 9, 13, graphs=graphs) for graphs in (False, True)
+    ]
+    assert peaks[0] == peaks[1]
 
 
 def restore_in_batches(network, frames, size):
