@@ -39,14 +39,6 @@ def normalise(x: Tensor, channels: int, centred: bool, eps: float) -> Tensor:
     return x.permute(0, 3, 1, 2)
 
 
-def gelu_gate(gate: Tensor, value: Tensor) -> Tensor:
-    """``gelu(gate) * value``, each (N, C, H, W)."""
-    kernels = find_kernels(gate)
-    if kernels:
-        return kernels.gelu_gate(gate, value)
-    return F.gelu(gate).mul_(value)
-
-
 def find_kernels(x: Tensor) -> ModuleType | None:
     """The module of the kernels for a tensor, or None if there are none for it."""
     if x.device.type == 'cuda' and x.dtype in _TYPES:
@@ -56,12 +48,11 @@ def find_kernels(x: Tensor) -> ModuleType | None:
 
 @cache
 def load_kernels(device: torch.device) -> ModuleType | None:
-    """Import the kernels and try one, which also needs a driver and a C compiler."""
+    """Import the kernels and try some, which needs a driver and a C compiler."""
     try:
         from . import triton_kernels
 
-        one = torch.ones(1, 1, 1, 1, device=device)
-        triton_kernels.gelu_gate(one, one)
+        triton_kernels.try_kernels(device)
     except Exception as error:
         print_log(
             f'restoring without Triton, which is slower: {error}; it needs the package '
