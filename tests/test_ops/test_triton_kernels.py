@@ -1,4 +1,4 @@
-"""The kernels, run by Triton's interpreter, against the operations they replace."""
+"""The kernels against the operations they replace, without a GPU by an interpreter."""
 
 import os
 import subprocess
@@ -18,6 +18,7 @@ pytest.importorskip('triton')
 
 DTYPES = [torch.float32, torch.float16, torch.bfloat16]
 CHANNELS, WIDTH = 10, 16
+DEVICE = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
 
 
 @pytest.fixture(scope='module')
@@ -32,7 +33,7 @@ def features(dtype, num=2, height=5, width=7, seed=0):
     generator = torch.Generator().manual_seed(seed)
     x = 3 * torch.randn(num, WIDTH, height, width, generator=generator) + 2
     x[:, CHANNELS:] = 0
-    return x.to(dtype, memory_format=torch.channels_last)
+    return x.to(DEVICE, dtype, memory_format=torch.channels_last)
 
 
 def assert_close(given, expected, dtype):
@@ -59,9 +60,10 @@ def test_warp_channels(kernels, dtype, num_flows):
     """Of some rows; with flows that leave the image, which adds zeros."""
     x = features(dtype)
     generator = torch.Generator().manual_seed(1)
-    flow_masks = 4 * torch.randn(2, 3 * num_flows, 3, 7, generator=generator).to(dtype)
+    flow_masks = 4 * torch.randn(2, 3 * num_flows, 3, 7, generator=generator)
+    flow_masks = flow_masks.to(DEVICE, dtype)
     flow_masks[0, :2, 0, :3] = torch.tensor([1e4, -1e4, 0.0])  # far outside, and none
-    rows = torch.arange(1, 4).unsqueeze(1)
+    rows = torch.arange(1, 4, device=DEVICE).unsqueeze(1)
     given = kernels.warp_channels(x, flow_masks, rows, CHANNELS)
     groups = split_groups(x[:, :CHANNELS].double(), num_flows)
     expected = warp_groups(groups, flow_masks.double(), rows)
@@ -73,8 +75,8 @@ def test_warp_channels(kernels, dtype, num_flows):
 def test_warp_channels_reads_strided_flows(kernels):
     x = features(torch.float32)
     generator = torch.Generator().manual_seed(1)
-    flow_masks = torch.randn(2, 6, 5, 7, generator=generator)
-    rows = torch.arange(5).unsqueeze(1)
+    flow_masks = torch.randn(2, 6, 5, 7, generator=generator).to(DEVICE)
+    rows = torch.arange(5, device=DEVICE).unsqueeze(1)
     strided = flow_masks.to(memory_format=torch.channels_last)
     torch.testing.assert_close(
         kernels.warp_channels(x, strided, rows, CHANNELS),
@@ -97,12 +99,12 @@ def convolved(x, taps):
 def random_image(size, dtype=torch.float32, seed=0):
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(size, generator=generator)
-    return x.to(dtype, memory_format=torch.channels_last)
+    return x.to(DEVICE, dtype, memory_format=torch.channels_last)
 
 
 def random_taps(channels, dtype=torch.float32):
     generator = torch.Generator().manual_seed(1)
-    return torch.randn(9, channels, generator=generator).to(dtype)
+    return torch.randn(9, channels, generator=generator).to(DEVICE, dtype)
 
 
 @pytest.mark.parametrize('dtype', DTYPES)
@@ -116,8 +118,8 @@ def test_depthwise(kernels, dtype, size):
 
 def test_depthwise_rounds_once(kernels):
     """Sums of 1 and eight halves of a unit in its last place."""
-    x = torch.ones(1, 1, 3, 3, dtype=torch.float16)
-    taps = torch.full((9, 1), 2.0**-11, dtype=torch.float16)
+    x = torch.ones(1, 1, 3, 3, dtype=torch.float16, device=DEVICE)
+    taps = torch.full((9, 1), 2.0**-11, dtype=torch.float16, device=DEVICE)
     taps[4] = 1
     assert kernels.depthwise(x, taps)[0, 0, 1, 1] == 1 + 2.0**-8
 
@@ -149,8 +151,8 @@ def test_gated_depthwise(kernels, dtype, size):
 
 
 def test_its_gate_is_as_exact_as_float32(kernels):
-    gate = torch.linspace(-9, 9, 3000).view(1, 1, 50, 60)
-    taps = torch.zeros(9, 2)
+    gate = torch.linspace(-9, 9, 3000, device=DEVICE).view(1, 1, 50, 60)
+    taps = torch.zeros(9, 2, device=DEVICE)
     taps[4] = 1
     x = torch.cat((gate, torch.ones_like(gate)), dim=1)
     given = kernels.gated_depthwise(x, taps)
@@ -194,8 +196,8 @@ def test_channel_sums_read_rows_of_parts(kernels):
 def test_channel_mixing(kernels, dtype, head, width):
     """Of two heads, one channel of which is zero; carried with zero channels."""
     generator = torch.Generator().manual_seed(0)
-    project = torch.randn(2 * head, 2 * head, generator=generator).to(dtype)
-    temperature = torch.tensor([1.5, -3.0], dtype=dtype).view(2, 1, 1)
+    project = torch.randn(2 * head, 2 * head, generator=generator).to(DEVICE, dtype)
+    temperature = torch.tensor([[[1.5]], [[-3.0]]], dtype=dtype, device=DEVICE)
     query, key = (random_image((2, 2 * head, 9, 11), dtype, seed) for seed in range(2))
     query[:, 1] = 0
     sums = kernels.channel_sums(query, key, 2)
@@ -224,14 +226,14 @@ def test_attention_with_kernels_equals_attention_without(
     layer = GuidedAttention(channels, heads, ffn_expansion=1.2, norm_with_bias=True)
     form = inference_form(layer, Widths(8))
     size = 1, Widths(8)(channels), 18, 4
-    feature, guide = (random_image(size, seed=seed) for seed in range(2))
+    feature, guide = (random_image(size, seed=seed).cpu() for seed in range(2))
     feature[:, channels:] = guide[:, channels:] = 0
     expected = form(feature, guide)
     trained = layer(feature[:, :channels], guide[:, :channels])
     torch.testing.assert_close(expected[:, :channels], trained, rtol=1e-5, atol=1e-5)
     for module in ('models.common.inference', 'ops.fused'):
         monkeypatch.setattr(f'fmanet_mm.{module}.find_kernels', lambda x: kernels)
-    given = form(feature, guide, strips)
+    given = form.to(DEVICE)(feature.to(DEVICE), guide.to(DEVICE), strips).cpu()
     torch.testing.assert_close(given, expected, rtol=1e-5, atol=1e-5)
     assert not given.equal(expected)
 
@@ -250,14 +252,16 @@ NAMES = [
 def test_shapes_can_be_followed_without_computing(kernels, name):
     x = features(torch.bfloat16)
     taps = random_taps(WIDTH, torch.bfloat16)
-    project = torch.ones(6, 6, dtype=torch.bfloat16)
+    project = torch.ones(6, 6, dtype=torch.bfloat16, device=DEVICE)
+    sums = torch.ones(2, 3, 2, 18, 16, device=DEVICE)
+    rows = torch.arange(5, device=DEVICE).unsqueeze(1)
     arguments = dict(
         normalise=(x, CHANNELS, True, 1e-5),
-        warp_channels=(x, x[:, :15], torch.arange(5).unsqueeze(1), CHANNELS),
+        warp_channels=(x, x[:, :15], rows, CHANNELS),
         depthwise=(x, taps),
         gated_depthwise=(x, taps),
         channel_sums=(x, x, 2),
-        channel_mixing=(torch.ones(2, 3, 2, 18, 16), project[0], project, 8, 1e-12),
+        channel_mixing=(sums, project[0], project, 8, 1e-12),
     )[name]
     operation = getattr(torch.ops.fmanet_mm, name)
     torch.library.opcheck(
@@ -266,7 +270,7 @@ def test_shapes_can_be_followed_without_computing(kernels, name):
 
 
 def test_some_are_tried_before_they_are_used(kernels):
-    kernels.try_kernels(torch.device('cpu'))
+    kernels.try_kernels(DEVICE)
 
 
 COMPILE = """\
