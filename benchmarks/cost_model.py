@@ -540,6 +540,9 @@ def _moving(operation: Operation, name: str) -> Kernel:
     if name == 'copy_':
         inputs = inputs[1:]
     moved = sum(x.bytes for x in (*inputs, *outputs))
+    if name == 'fmanet_mm.dense_layer':
+        # Of each input it reads as many channels as it writes.
+        moved = (len(inputs) + 1) * outputs[0].bytes
     if name in _COPIES:
         transposes = inputs[-1].fastest != outputs[0].fastest
         return _moving_kernel('copy', moved, TRANSPOSE_GBS if transposes else COPY_GBS)

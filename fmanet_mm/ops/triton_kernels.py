@@ -21,6 +21,9 @@ The matrices of wider ones do not stay in registers.
 _PIXELS = 16
 """Pixels of a program that computes all channels of each."""
 
+_ELEMENTS = 1024
+"""Elements of a program that computes each on its own."""
+
 _TILE = 16, 32
 """Pixels of a row, and channels of each, that a program convolves, row after row.
 
@@ -44,6 +47,12 @@ _SUMMED_NUMBERS = 8192
 
 _LEAST_SIZE = 16
 """Least rows and columns of a product on tensor cores."""
+
+_PRODUCT_PIXELS = 64
+"""Pixels of a program that multiplies matrices."""
+
+_PRODUCT_STEP = 32
+"""Channels that it multiplies at a time."""
 
 
 @triton.jit
@@ -486,6 +495,242 @@ def _(sums, temperature, project_out, width, least_length):
     return project_out.new_empty((sums.size(0), width, width))
 
 
+@triton.jit
+def _dense_layer(
+    parts, out, elements,
+    WIDTHS: tl.constexpr, GROWTH: tl.constexpr, SLOPE: tl.constexpr,
+    ELEMENTS: tl.constexpr,
+):  # fmt: skip
+    at = tl.program_id(0).to(tl.int64) * ELEMENTS + tl.arange(0, ELEMENTS)
+    there = at < elements
+    pixel, channel = at // GROWTH, at % GROWTH
+    total = tl.zeros((ELEMENTS,), tl.float32)
+    for i in tl.static_range(len(WIDTHS)):
+        part = parts[i] + pixel * WIDTHS[i] + (len(WIDTHS) - 1 - i) * GROWTH + channel
+        total += tl.load(part, mask=there, other=0.0).to(tl.float32)
+    activated = tl.where(total < 0, SLOPE * total, total)
+    tl.store(out + at, activated.to(out.dtype.element_ty), mask=there)
+
+
+@torch.library.custom_op('fmanet_mm::dense_layer', mutates_args=())
+def dense_layer(parts: list[Tensor], growth: int, slope: float) -> Tensor:
+    """See :func:`fmanet_mm.ops.fused.dense_layer`."""
+    rows = tuple(map(_rows, parts))
+    out = rows[0].new_empty((*rows[0].shape[:3], growth))
+    elements = out.numel()
+    _dense_layer[(triton.cdiv(elements, _ELEMENTS),)](
+        rows, out, elements, WIDTHS=tuple(x.size(3) for x in rows), GROWTH=growth,
+        SLOPE=slope, ELEMENTS=_ELEMENTS,
+    )  # fmt: skip
+    return out.permute(0, 3, 1, 2)
+
+
+@dense_layer.register_fake
+def _(parts, growth, slope):
+    x = _rows(parts[0])
+    return x.new_empty((*x.shape[:3], growth)).permute(0, 3, 1, 2)
+
+
+@triton.jit
+def _fuse_channels(
+    inputs, weight, bias, plus, out, pixels,
+    WIDTHS: tl.constexpr, IN_WIDTH: tl.constexpr, OUT_WIDTH: tl.constexpr,
+    PIXELS: tl.constexpr, STEP: tl.constexpr, WIDTH: tl.constexpr,
+):  # fmt: skip
+    pixel = tl.program_id(0).to(tl.int64) * PIXELS + tl.arange(0, PIXELS)[:, None]
+    channel = tl.arange(0, WIDTH)[None, :]
+    step = tl.arange(0, STEP)
+    total = tl.zeros((PIXELS, WIDTH), tl.float32)
+    weights = weight + channel * IN_WIDTH
+    for i in tl.static_range(len(WIDTHS)):
+        for begin in tl.static_range(0, WIDTHS[i], STEP):
+            of_x, of_weight = (begin + step)[None, :], (begin + step)[:, None]
+            x = tl.load(
+                inputs[i] + pixel * WIDTHS[i] + of_x,
+                mask=(pixel < pixels) & (of_x < WIDTHS[i]), other=0.0,
+            )  # fmt: skip
+            factor = tl.load(
+                weights + of_weight,
+                mask=(channel < OUT_WIDTH) & (of_weight < WIDTHS[i]), other=0.0,
+            )  # fmt: skip
+            total = tl.dot(x, factor, total, input_precision='ieee')
+        weights += WIDTHS[i]
+    there = (pixel < pixels) & (channel < OUT_WIDTH)
+    at = pixel * OUT_WIDTH + channel
+    if bias is not None:
+        total += tl.load(bias + channel, mask=channel < OUT_WIDTH, other=0.0)
+    if plus is not None:
+        total += tl.load(plus + at, mask=there, other=0.0)
+    tl.store(out + at, total.to(out.dtype.element_ty), mask=there)
+
+
+@torch.library.custom_op('fmanet_mm::fuse_channels', mutates_args=())
+def fuse_channels(
+    inputs: list[Tensor], weight: Tensor, bias: Tensor | None, plus: Tensor | None
+) -> Tensor:
+    """A 1x1 convolution of features side by side, which are never put side by side.
+
+    Args:
+        inputs (list[Tensor]): Each (N, C_i, H, W), of one type.
+        weight (Tensor): (C_out, sum of all C_i).
+        bias (Tensor, optional): (C_out,).
+        plus (Tensor, optional): (N, C_out, H, W), which is added.
+
+    Returns:
+        Tensor: (N, C_out, H, W), of the type of ``plus``, or else of the inputs;
+        rounded once.
+    """
+    inputs = tuple(map(_rows, inputs))
+    bias = None if bias is None else bias.contiguous()
+    plus = None if plus is None else _rows(plus)
+    out = _fused_rows(inputs[0], weight, plus)
+    pixels = inputs[0].numel() // inputs[0].size(3)
+    _fuse_channels[(triton.cdiv(pixels, _PRODUCT_PIXELS),)](
+        inputs, weight.contiguous(), bias, plus, out, pixels,
+        WIDTHS=tuple(x.size(3) for x in inputs), IN_WIDTH=weight.size(1),
+        OUT_WIDTH=weight.size(0), PIXELS=_PRODUCT_PIXELS, STEP=_PRODUCT_STEP,
+        WIDTH=max(16, triton.next_power_of_2(weight.size(0))),
+    )  # fmt: skip
+    return out.permute(0, 3, 1, 2)
+
+
+@fuse_channels.register_fake
+def _(inputs, weight, bias, plus):
+    return _fused_rows(_rows(inputs[0]), weight, plus).permute(0, 3, 1, 2)
+
+
+def _fused_rows(x: Tensor, weight: Tensor, plus: Tensor | None) -> Tensor:
+    size = *x.shape[:3], weight.size(0)
+    return x.new_empty(size, dtype=None if plus is None else plus.dtype)
+
+
+@triton.jit
+def _activated_sum(
+    x, shared, other, out, elements, frame_elements, num_frames,
+    SLOPE: tl.constexpr, ELEMENTS: tl.constexpr,
+):  # fmt: skip
+    at = tl.program_id(0).to(tl.int64) * ELEMENTS + tl.arange(0, ELEMENTS)
+    there = at < elements
+    window = at // (frame_elements * num_frames)
+    of_shared = window * frame_elements + at % frame_elements
+    value = tl.load(x + at, mask=there, other=0.0).to(tl.float32)
+    value += tl.load(shared + of_shared, mask=there, other=0.0).to(tl.float32)
+    if other is not None:
+        value += tl.load(other + at, mask=there, other=0.0).to(tl.float32)
+    activated = tl.where(value < 0, SLOPE * value, value)
+    tl.store(out + at, activated.to(out.dtype.element_ty), mask=there)
+
+
+@torch.library.custom_op('fmanet_mm::activated_sum', mutates_args=())
+def activated_sum(
+    x: Tensor, shared: Tensor, other: Tensor | None, slope: float
+) -> Tensor:
+    """See :func:`fmanet_mm.ops.fused.activated_sum`."""
+    num_frames = x.size(1)
+    x, shared = _rows(x.flatten(0, 1)), _rows(shared)
+    other = None if other is None else _rows(other.flatten(0, 1))
+    out = torch.empty_like(x)
+    elements, frame_elements = x.numel(), shared.numel() // shared.size(0)
+    _activated_sum[(triton.cdiv(elements, _ELEMENTS),)](
+        x, shared, other, out, elements, frame_elements, num_frames,
+        SLOPE=slope, ELEMENTS=_ELEMENTS,
+    )  # fmt: skip
+    return out.permute(0, 3, 1, 2).unflatten(0, (-1, num_frames))
+
+
+@activated_sum.register_fake
+def _(x, shared, other, slope):
+    out = torch.empty_like(_rows(x.flatten(0, 1))).permute(0, 3, 1, 2)
+    return out.unflatten(0, x.shape[:2])
+
+
+@triton.jit
+def _dynamic_upsample(
+    frames, kernels, out, num_frames, height, columns,
+    SIZE: tl.constexpr, SCALE: tl.constexpr, PIXELS: tl.constexpr,
+    FILTERS: tl.constexpr,
+):  # fmt: skip
+    taps: tl.constexpr = SIZE * SIZE
+    filters: tl.constexpr = SCALE * SCALE
+    window = tl.program_id(1).to(tl.int64)
+    image = height * columns
+    pixel = tl.program_id(0) * PIXELS + tl.arange(0, PIXELS)
+    row, column = pixel // columns, pixel % columns
+    which = tl.arange(0, FILTERS)
+    there = (pixel < image)[:, None] & (which < filters)[None, :]
+    of_filter = kernels + pixel[:, None] * (filters * taps) + (which * taps)[None, :]
+    red = tl.zeros((PIXELS, FILTERS), tl.float32)
+    green, blue, total = red, red, red
+    red_sum = tl.zeros((PIXELS,), tl.float32)
+    green_sum, blue_sum = red_sum, red_sum
+    for frame in range(num_frames):
+        number = window * num_frames + frame
+        source = frames + number * 3 * image
+        for tap in tl.static_range(taps):
+            y = tl.minimum(tl.maximum(row + tap // SIZE - SIZE // 2, 0), height - 1)
+            x = tl.minimum(tl.maximum(column + tap % SIZE - SIZE // 2, 0), columns - 1)
+            at = of_filter + number * image * (filters * taps) + tap
+            factor = tl.load(at, mask=there, other=0.0).to(tl.float32)
+            at = source + y * columns + x
+            red_part = tl.load(at).to(tl.float32)
+            green_part = tl.load(at + image).to(tl.float32)
+            blue_part = tl.load(at + 2 * image).to(tl.float32)
+            red += factor * red_part[:, None]
+            green += factor * green_part[:, None]
+            blue += factor * blue_part[:, None]
+            total += factor
+            red_sum += red_part
+            green_sum += green_part
+            blue_sum += blue_part
+    missing = (1 - total) / (num_frames * taps)
+    y = row[:, None] * SCALE + (which // SCALE)[None, :]
+    x = column[:, None] * SCALE + (which % SCALE)[None, :]
+    to = out + window * 3 * filters * image + y * (columns * SCALE) + x
+    tl.store(to, red + missing * red_sum[:, None], mask=there)
+    to += filters * image
+    tl.store(to, green + missing * green_sum[:, None], mask=there)
+    to += filters * image
+    tl.store(to, blue + missing * blue_sum[:, None], mask=there)
+
+
+@torch.library.custom_op('fmanet_mm::dynamic_upsample', mutates_args=())
+def dynamic_upsample(
+    frames: Tensor, kernels: Tensor, kernel_size: int, scale: int
+) -> Tensor:
+    """Filter frames as :class:`FlowGuidedDynamicUpsampling` does.
+
+    Args:
+        frames (Tensor): (N, T, 3, H, W).
+        kernels (Tensor): (N, T, s^2 k^2, H, W).
+        kernel_size (int): k.
+        scale (int): s.
+
+    Returns:
+        Tensor: (N, 3, sH, sW), float32.
+    """
+    count, num_frames, _, height, columns = frames.shape
+    out = _upsampled(frames, scale)
+    _dynamic_upsample[(triton.cdiv(height * columns, _PIXELS), count)](
+        frames.contiguous(), _rows(kernels.flatten(0, 1)), out,
+        num_frames, height, columns, SIZE=kernel_size, SCALE=scale, PIXELS=_PIXELS,
+        FILTERS=triton.next_power_of_2(scale**2),
+    )  # fmt: skip
+    return out
+
+
+@dynamic_upsample.register_fake
+def _(frames, kernels, kernel_size, scale):
+    _rows(kernels.flatten(0, 1))
+    return _upsampled(frames, scale)
+
+
+def _upsampled(frames: Tensor, scale: int) -> Tensor:
+    """Memory for what frames, (N, T, 3, H, W), become."""
+    count, _, _, height, columns = frames.shape
+    size = count, 3, scale * height, scale * columns
+    return frames.new_empty(size, dtype=torch.float32)
+
+
 def _rows(x: Tensor) -> Tensor:
     """(N, C, H, W) -> (N, H, W, C), contiguous: no copy of what is channels last."""
     return x.permute(0, 2, 3, 1).contiguous()
@@ -504,7 +749,8 @@ def _dense_pixels(x: Tensor) -> Tensor:
 
 def try_kernels(device: torch.device) -> None:
     """Compile and start those that ask most of Triton, on a few numbers."""
-    x = torch.ones(1, 2, 1, 1, device=device, dtype=torch.bfloat16)
+    x = torch.ones(1, 2, 1, 1, device=device, dtype=torch.float16)
     gated_depthwise(x, x.new_ones(9, 2))
     one = x.new_ones(1, 1, 1)
     channel_mixing(channel_sums(x, x, 1), one, x.new_ones(2, 2), 2, 1e-12)
+    fuse_channels([x], x.new_ones(1, 2), None, None)

@@ -8,11 +8,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from fmanet_mm.models.common.fgdf import FlowGuidedDynamicUpsampling
 from fmanet_mm.models.common.inference import Widths, inference_form
 from fmanet_mm.models.common.multi_attention import GuidedAttention, channel_mixing
 from fmanet_mm.ops import WHOLE_FRAMES, Strips, split_groups, warp_groups
 from fmanet_mm.ops.channel_products import channel_products
-from fmanet_mm.ops.fused import normalise
+from fmanet_mm.ops.fused import activated_sum, dense_layer, normalise
 
 pytest.importorskip('triton')
 
@@ -238,6 +239,61 @@ def test_attention_with_kernels_equals_attention_without(
     assert not given.equal(expected)
 
 
+@pytest.mark.parametrize('dtype', DTYPES)
+@pytest.mark.parametrize('layers', [1, 3])
+def test_dense_layer(kernels, dtype, layers):
+    parts = [features(dtype, seed=i)[:, : 4 * (3 - i)] for i in range(layers)]
+    expected = dense_layer([part.double() for part in parts], 4, 0.2)
+    given = kernels.dense_layer(parts, 4, 0.2)
+    assert_close(given, expected, dtype)
+    assert given.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize('other', [True, False])
+@pytest.mark.parametrize('dtype', DTYPES)
+def test_activated_sum(kernels, dtype, other):
+    x, third = (features(dtype, 6, seed=i).unflatten(0, (2, 3)) for i in range(2))
+    third = third if other else None
+    shared = features(dtype, seed=2)
+    given = kernels.activated_sum(x, shared, third, 0.2)
+    doubles = (None if y is None else y.double() for y in (x, shared, third))
+    assert_close(given, activated_sum(*doubles, 0.2), dtype)
+
+
+# The interpreter cannot multiply matrices of bfloat16.
+@pytest.mark.parametrize('plus', [None, torch.float32, 'same'])
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float16])
+def test_fuse_channels(kernels, dtype, plus):
+    """Of widths above and below what is multiplied at a time; more pixels than one."""
+    inputs = [features(dtype, 2, 7, 11), features(dtype, 2, 7, 11, seed=1)[:, :6]]
+    inputs.insert(0, torch.cat((inputs[0],) * 3, dim=1) * 0.7)
+    weight = features(dtype, 20, 70, 1, seed=2).flatten(1)[:, :70] / 20
+    bias = weight[:, 0]
+    if plus is not None:
+        plus = features(dtype, 2, 7, 11, seed=3).repeat(1, 2, 1, 1)[:, :20]
+        plus = plus.to(dtype if plus == 'same' else torch.float32)
+    given = kernels.fuse_channels(inputs, weight, bias, plus)
+    doubles = torch.cat([x.double() for x in inputs], dim=1)
+    expected = F.conv2d(doubles, weight.double()[..., None, None], bias.double())
+    if plus is not None:
+        expected += plus
+    assert_close(given, expected, dtype if plus is None else plus.dtype)
+
+
+@pytest.mark.parametrize('dtype', DTYPES)
+@pytest.mark.parametrize(('scale', 'kernel_size'), [(1, 3), (3, 3), (4, 5)])
+def test_dynamic_upsample(kernels, dtype, scale, kernel_size):
+    generator = torch.Generator().manual_seed(0)
+    frames = torch.rand(2, 3, 3, 5, 7, generator=generator)
+    filters = torch.randn(6, (scale * kernel_size) ** 2, 5, 7, generator=generator)
+    filters = filters.to(dtype, memory_format=torch.channels_last)
+    filters = filters.unflatten(0, (2, 3))
+    given = kernels.dynamic_upsample(frames, filters, kernel_size, scale)
+    upsampling = FlowGuidedDynamicUpsampling(kernel_size, scale)
+    expected = upsampling(frames.double(), filters.double())
+    assert_close(given, expected, torch.float32)
+
+
 NAMES = [
     'normalise',
     'warp_channels',
@@ -245,6 +301,10 @@ NAMES = [
     'gated_depthwise',
     'channel_sums',
     'channel_mixing',
+    'dense_layer',
+    'activated_sum',
+    'fuse_channels',
+    'dynamic_upsample',
 ]
 
 
@@ -262,6 +322,10 @@ def test_shapes_can_be_followed_without_computing(kernels, name):
         gated_depthwise=(x, taps),
         channel_sums=(x, x, 2),
         channel_mixing=(sums, project[0], project, 8, 1e-12),
+        dense_layer=([x, x[:, :8]], 8, 0.2),
+        activated_sum=(x.unsqueeze(1), x, None, 0.2),
+        fuse_channels=([x, x[:, :8]], taps.new_ones(4, 24), None, None),
+        dynamic_upsample=(x.unflatten(1, (1, 16))[:, :, :3], x[:, None, :4], 1, 2),
     )[name]
     operation = getattr(torch.ops.fmanet_mm, name)
     torch.library.opcheck(
@@ -286,26 +350,34 @@ from fmanet_mm.ops import triton_kernels as kernels
 
 POINTERS = dict(x='*bf16', out='*bf16', flow_masks='*bf16', rows='*i64', taps='*bf16',
                 query='*bf16', key='*bf16', sums='*fp32', temperature='*bf16',
-                project='*bf16', eps='fp32', least_square='fp32')
+                project='*bf16', eps='fp32', least_square='fp32', weight='*bf16',
+                inputs=('*bf16', '*bf16'), bias='*bf16', plus='*fp32', shared='*bf16',
+                other='*bf16', frames='*fp32', kernels='*bf16')
 CONSTANTS = dict(CENTRED=True, PIXELS=16, WIDTH=128, ROWS=16, CHANNELS=32, SIZE=16,
-                 PRECISION='tf32', PARTS=32)
+                 PRECISION='tf32', PARTS=32, ELEMENTS=1024, WIDTHS=(48, 24), GROWTH=24,
+                 SLOPE=0.2, IN_WIDTH=72, OUT_WIDTH=96, STEP=32, SCALE=4, FILTERS=16)
 STEPS = ('width', 'channels', 'taps_stride', 'frame_stride', 'row_stride',
          'pixel_stride')
 USAGE = Path(triton.__file__).parent / 'backends/nvidia/bin/cuobjdump'
-for kernel, warps, constants in (
+for kernel, warps, changes in (
     (kernels._normalise, 4, {}),
     (kernels._warp, 4, {}),
     (kernels._depthwise, 4, dict(GATED=False)),
     (kernels._depthwise, 4, dict(GATED=True)),
     (kernels._channel_sums, 1, dict(PIXELS=64)),
     (kernels._channel_mixing, 8, {}),
+    (kernels._dense_layer, 4, dict(parts=('*bf16', '*bf16'))),
+    (kernels._activated_sum, 4, {}),
+    (kernels._fuse_channels, 4, dict(PIXELS=64)),
+    (kernels._dynamic_upsample, 4, dict(SIZE=5)),
 ):
     names = kernel.arg_names
-    constants = {n: c for n, c in (CONSTANTS | constants).items() if n in names}
-    signature = {n: POINTERS.get(n, 'i32') for n in names}
+    constants = {n: c for n, c in (CONSTANTS | changes).items()
+                 if n in names and n.isupper()}
+    signature = {n: (POINTERS | changes).get(n, 'i32') for n in names}
     signature.update(dict.fromkeys(constants, 'constexpr'))
     aligned = [
-        i for i, n in enumerate(names) if signature[n].startswith('*') or n in STEPS
+        i for i, n in enumerate(names) if signature[n][0] == '*' or n in STEPS
     ]
     attributes = {(i,): [['tt.divisibility', 16]] for i in aligned}
     source = ASTSource(kernel, signature, constexprs=constants, attrs=attributes)

@@ -17,10 +17,16 @@ from torch import Tensor, nn
 
 from ...ops import WHOLE_FRAMES, Strips
 from ...ops.channel_products import channel_products
-from ...ops.fused import find_kernels, normalise
-from ...ops.precision import is_half
+from ...ops.fused import (
+    dense_layer,
+    find_kernels,
+    find_product_kernels,
+    normalise,
+)
+from ...ops.precision import at_least_float32, is_half
 from .alignment import DeformableAlignment, MultiFlowWarp
-from .layers import NEGATIVE_SLOPE, FrameFusion, LeanModule
+from .fgdf import FlowGuidedDynamicUpsampling
+from .layers import NEGATIVE_SLOPE, FrameFusion, LeanModule, activate
 from .multi_attention import (
     LEAST_LENGTH,
     ChannelLayerNorm,
@@ -29,7 +35,7 @@ from .multi_attention import (
     SelfAttention,
     channel_mixing,
 )
-from .rdb import ResidualDenseBlock
+from .rdb import FeatureExtractor, ResidualDenseBlock
 
 
 class Widths:
@@ -165,6 +171,39 @@ class Conv(nn.Module):
         return out.unflatten(0, pixels.shape[:3]).permute(0, 3, 1, 2)
 
 
+class FusionConv(Conv):
+    """A 1x1 convolution of features side by side, one kernel on a GPU.
+
+    Args:
+        weights (Sequence[Tensor]): For each feature, (C_out, C_i, 1, 1).
+        bias (Tensor, optional): (C_out,).
+    """
+
+    def __init__(self, weights: Sequence[Tensor], bias: Tensor | None = None) -> None:
+        super().__init__(torch.cat(tuple(weights), dim=1), bias)
+
+    def forward(self, inputs: Sequence[Tensor], plus: Tensor | None = None) -> Tensor:
+        """Convolve features (N, C_i, H, W), and add ``plus``, (N, C_out, H, W)."""
+        kernels = find_product_kernels(inputs[0])
+        if kernels:
+            weight = self.weight.flatten(1)
+            return kernels.fuse_channels(list(inputs), weight, self.bias, plus)
+        x = inputs[0] if len(inputs) == 1 else torch.cat(tuple(inputs), dim=1)
+        return super().forward(x, plus)
+
+    def accumulate(self, x: Tensor, total: Tensor | None) -> Tensor:
+        """Convolve one feature and add it to a sum, in at least float32.
+
+        Args:
+            x (Tensor): (N, C, H, W).
+            total (Tensor, optional): (N, C_out, H, W); may be overwritten.
+        """
+        if total is not None and find_product_kernels(x):
+            return self((x,), plus=total)
+        part = at_least_float32(self((x,)))
+        return part if total is None else total.add_(part)
+
+
 class DenseBlockForm(LeanModule):
     """Of a :class:`ResidualDenseBlock`: one weight for each part of its features.
 
@@ -201,7 +240,7 @@ class DenseBlockForm(LeanModule):
             )
         ]
         bias = spread(block.fusion.bias, 0, width)
-        self.fusion = Conv(torch.cat(fusion, dim=1), bias)
+        self.fusion = FusionConv(fusion, bias)
         self.fusion_input = Conv(fusion[0], bias)
         self.fusion_outputs = Conv(torch.cat(fusion[1:], dim=1))
 
@@ -211,18 +250,55 @@ class DenseBlockForm(LeanModule):
 
     def compute(self, x: Tensor) -> Tensor:
         """:meth:`forward` without strips."""
-        outputs, sums = [], None
+        outputs, parts = [], []
         for conv in self.convs:
-            added = conv(outputs[-1] if outputs else x)
-            sums = added if sums is None else sums[:, self.growth :] + added
-            # Dense, since convolving a slice of channels is slow.
-            outputs.append(F.leaky_relu(sums[:, : self.growth], NEGATIVE_SLOPE))
+            parts.append(conv(outputs[-1] if outputs else x))
+            outputs.append(dense_layer(parts, self.growth, NEGATIVE_SLOPE))
+        del parts
         if is_half(outputs[0]):
             # A single convolution rounds only once.
-            return self.fusion(torch.cat((x, *outputs), dim=1), plus=x)
+            return self.fusion((x, *outputs), plus=x)
         # The sum of two is more exact in float32, and takes less memory.
         fused = self.fusion_input(x)
         return self.fusion_outputs(torch.cat(outputs, dim=1), plus=fused).add_(x)
+
+
+class FeatureExtractorForm(nn.Module):
+    """Of a :class:`FeatureExtractor`: a fusing weight for each block.
+
+    Args:
+        extractor (FeatureExtractor): The extractor; its convolutions are changed.
+        in_width (int): Channels of the input.
+        in_positions (Iterable[int]): See :func:`spread`.
+        widths (Widths): How wide features are carried.
+    """
+
+    def __init__(
+        self,
+        extractor: FeatureExtractor,
+        in_width: int,
+        in_positions: Iterable[int],
+        widths: Widths,
+    ) -> None:
+        super().__init__()
+        blocks = extractor.blocks
+        width = widths(extractor.conv_last.in_channels)
+        self.conv_first = widened(extractor.conv_first, in_width, width, in_positions)
+        self.blocks = nn.ModuleList(inference_form(block, widths) for block in blocks)
+        self.fusions = nn.ModuleList(
+            FusionConv([spread(spread(weight, 0, width), 1, width)])
+            for weight in extractor.fusion.weight.chunk(len(blocks), dim=1)
+        )
+        self.conv_last = widened(extractor.conv_last, width, width)
+
+    def forward(self, x: Tensor, strips: Strips = WHOLE_FRAMES) -> Tensor:
+        """Map (N, C_in, H, W) to (N, C, H, W)."""
+        first = activate(self.conv_first(x))
+        feature, fused = first, None
+        for block, fusion in zip(self.blocks, self.fusions, strict=True):
+            feature = block(feature, strips)
+            fused = fusion.accumulate(feature, fused)
+        return first + self.conv_last(fused.to(feature.dtype))
 
 
 class FrameFusionForm(nn.Module):
@@ -241,13 +317,15 @@ class FrameFusionForm(nn.Module):
         weights = list(frames.unflatten(1, (-1, fusion.num_frames)).unbind(2))
         if fusion.carry_channels:
             weights.append(carry)
-        self.convs = nn.ModuleList(
-            Conv(spread(w, 1, widths(w.size(1)))) for w in weights
-        )
+        weights = [spread(w, 1, widths(w.size(1))) for w in weights]
+        self.convs = nn.ModuleList(map(Conv, weights))
+        self.fusion = FusionConv(weights)
 
     def forward(self, frames: Tensor, carry: Tensor | None = None) -> Tensor:
         """See :meth:`FrameFusion.forward`."""
         inputs = (*frames.unbind(1), *([] if carry is None else [carry]))
+        if find_product_kernels(frames):
+            return self.fusion(inputs)
         fused = None
         for conv, x in zip(self.convs, inputs, strict=True):
             fused = conv(x, plus=fused)
@@ -259,15 +337,15 @@ class AlignmentForm(nn.Module):
 
     Args:
         alignment (nn.Module): See :mod:`~fmanet_mm.models.common.alignment`.
-        channels (int): Channels of the features, C.
         widths (Widths): How wide features are carried.
     """
 
-    def __init__(self, alignment: nn.Module, channels: int, widths: Widths) -> None:
+    def __init__(self, alignment: nn.Module, widths: Widths) -> None:
         super().__init__()
         self.alignment = alignment
-        self.channels = channels
-        self.zeros = widths(channels) - channels
+        self.channels = alignment.channels
+        self.flow_channels = 3 * alignment.num_flows
+        self.zeros = widths(self.channels) - self.channels
 
     def prepare(self, feature: Tensor) -> Tensor:
         """See :meth:`MultiFlowWarp.prepare`."""
@@ -275,7 +353,7 @@ class AlignmentForm(nn.Module):
 
     def forward(self, prepared: Tensor, flow_masks: Tensor, rows: Tensor) -> Tensor:
         """See :meth:`MultiFlowWarp.forward`."""
-        aligned = self.alignment(prepared, flow_masks, rows)
+        aligned = self.alignment(prepared, flow_masks[:, : self.flow_channels], rows)
         return F.pad(aligned, (0, 0, 0, 0, 0, self.zeros)) if self.zeros else aligned
 
 
@@ -290,8 +368,30 @@ class MultiFlowWarpForm(AlignmentForm):
         """See :meth:`MultiFlowWarp.forward`; of the features' type in one kernel."""
         kernels = find_kernels(prepared)
         if kernels:
+            flow_masks = flow_masks[:, : self.flow_channels]
             return kernels.warp_channels(prepared, flow_masks, rows, self.channels)
         return super().forward(prepared, flow_masks, rows)
+
+
+class DynamicUpsamplingForm(nn.Module):
+    """Of a :class:`FlowGuidedDynamicUpsampling`: one kernel on a GPU.
+
+    Args:
+        upsampling (FlowGuidedDynamicUpsampling): The upsampling.
+    """
+
+    def __init__(self, upsampling: FlowGuidedDynamicUpsampling) -> None:
+        super().__init__()
+        self.upsampling = upsampling
+        self.kernel_size, self.scale = upsampling.kernel_size, upsampling.scale
+        self.flow_guided = upsampling.flow_guided
+
+    def forward(self, warped: Tensor, kernels: Tensor) -> Tensor:
+        """See :meth:`FlowGuidedDynamicUpsampling.forward`."""
+        fused = find_kernels(kernels)
+        if fused:
+            return fused.dynamic_upsample(warped, kernels, self.kernel_size, self.scale)
+        return self.upsampling(warped, kernels)
 
 
 class Projection(NamedTuple):
@@ -545,9 +645,9 @@ def _(module: GuidedAttention, widths: Widths) -> nn.Module:
 
 @inference_form.register
 def _(module: MultiFlowWarp, widths: Widths) -> nn.Module:
-    return MultiFlowWarpForm(module, module.channels, widths)
+    return MultiFlowWarpForm(module, widths)
 
 
 @inference_form.register
 def _(module: DeformableAlignment, widths: Widths) -> nn.Module:
-    return AlignmentForm(module, module.channels, widths)
+    return AlignmentForm(module, widths)
