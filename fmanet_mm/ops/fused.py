@@ -42,14 +42,6 @@ def normalise(x: Tensor, channels: int, centred: bool, eps: float) -> Tensor:
     return x.permute(0, 3, 1, 2)
 
 
-def gelu_gate(gate: Tensor, value: Tensor) -> Tensor:
-    """``gelu(gate) * value``, each (N, C, H, W)."""
-    kernels = find_kernels(gate)
-    if kernels:
-        return kernels.gelu_gate(gate, value)
-    return F.gelu(gate).mul_(value)
-
-
 def dense_layer(parts: Sequence[Tensor], growth: int, slope: float) -> Tensor:
     """Output of the last layer so far of a dense block.
 
@@ -114,14 +106,11 @@ def find_product_kernels(x: Tensor) -> ModuleType | None:
 
 @cache
 def load_kernels(device: torch.device) -> ModuleType | None:
-    """Import the kernels and try two, which also needs a driver and a C compiler."""
+    """Import the kernels and try some, which needs a driver and a C compiler."""
     try:
         from . import triton_kernels
 
-        one = torch.ones(1, 1, 1, 1, device=device)
-        triton_kernels.gelu_gate(one, one)
-        half = one.half()
-        triton_kernels.fuse_channels([half], half.flatten(1), None, None)
+        triton_kernels.try_kernels(device)
     except Exception as error:
         print_log(
             f'restoring without Triton, which is slower: {error}; it needs the package '
