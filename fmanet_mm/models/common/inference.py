@@ -38,6 +38,10 @@ from .multi_attention import (
 from .rdb import FeatureExtractor, ResidualDenseBlock
 
 
+_REFINED_PIXELS = 400 * 640
+"""Pixels of which the wide features of a feed-forward network are held at a time."""
+
+
 class Widths:
     """How wide features are carried.
 
@@ -558,6 +562,7 @@ class GuidedAttentionForm(LeanModule):
             feature,
             values,
             halo=1,
+            max_rows=max(1, _REFINED_PIXELS // feature.size(-1)),
         )
 
     def _attend(
