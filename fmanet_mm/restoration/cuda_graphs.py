@@ -32,7 +32,8 @@ class GraphedFunctions:
         size = frame.shape, frame.dtype, strips
         if size != self._size:
             self._size = size
-            self._pays = is_graphed(*frame.shape[-2:], strips)
+            height, width = frame.shape[-2:]
+            self._pays = is_graphed(height, width, strips)
             self.release()
 
     def release(self) -> None:

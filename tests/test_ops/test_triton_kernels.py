@@ -346,7 +346,8 @@ from pathlib import Path
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from fmanet_mm.ops import triton_kernels as kernels
+from fmanet_mm.ops.triton_kernels import (attention, convolutions, elementwise, fusion,
+                                          upsampling, warp)
 
 POINTERS = dict(x='*bf16', out='*bf16', flow_masks='*bf16', rows='*i64', taps='*bf16',
                 query='*bf16', key='*bf16', sums='*fp32', temperature='*bf16',
@@ -360,16 +361,16 @@ STEPS = ('width', 'channels', 'taps_stride', 'frame_stride', 'row_stride',
          'pixel_stride')
 USAGE = Path(triton.__file__).parent / 'backends/nvidia/bin/cuobjdump'
 for kernel, warps, changes in (
-    (kernels._normalise, 4, {}),
-    (kernels._warp, 4, {}),
-    (kernels._depthwise, 4, dict(GATED=False)),
-    (kernels._depthwise, 4, dict(GATED=True)),
-    (kernels._channel_sums, 1, dict(PIXELS=64)),
-    (kernels._channel_mixing, 8, {}),
-    (kernels._dense_layer, 4, dict(parts=('*bf16', '*bf16'))),
-    (kernels._activated_sum, 4, {}),
-    (kernels._fuse_channels, 4, dict(PIXELS=64)),
-    (kernels._dynamic_upsample, 4, dict(SIZE=5)),
+    (elementwise._normalise, 4, {}),
+    (warp._warp, 4, {}),
+    (convolutions._depthwise, 4, dict(GATED=False)),
+    (convolutions._depthwise, 4, dict(GATED=True)),
+    (attention._channel_sums, 1, dict(PIXELS=64)),
+    (attention._channel_mixing, 8, {}),
+    (elementwise._dense_layer, 4, dict(parts=('*bf16', '*bf16'))),
+    (elementwise._activated_sum, 4, {}),
+    (fusion._fuse_channels, 4, dict(PIXELS=64)),
+    (upsampling._dynamic_upsample, 4, dict(SIZE=5)),
 ):
     names = kernel.arg_names
     constants = {n: c for n, c in (CONSTANTS | changes).items()

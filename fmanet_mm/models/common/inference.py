@@ -37,7 +37,6 @@ from .multi_attention import (
 )
 from .rdb import FeatureExtractor, ResidualDenseBlock
 
-
 _REFINED_PIXELS = 400 * 640
 """Pixels of which the wide features of a feed-forward network are held at a time."""
 
