@@ -260,18 +260,19 @@ def test_activated_sum(kernels, dtype, other):
     assert_close(given, activated_sum(*doubles, 0.2), dtype)
 
 
-# The interpreter cannot multiply matrices of bfloat16.
-@pytest.mark.parametrize('plus', [None, torch.float32, 'same'])
-@pytest.mark.parametrize('dtype', [torch.float32, torch.float16])
+@pytest.mark.parametrize('plus', [None, 'float32', 'same'])
+@pytest.mark.parametrize('dtype', DTYPES)
 def test_fuse_channels(kernels, dtype, plus):
     """Of widths above and below what is multiplied at a time; more pixels than one."""
+    if dtype == torch.bfloat16 and DEVICE.type == 'cpu':
+        pytest.skip('the interpreter does not multiply matrices of bfloat16')
     inputs = [features(dtype, 2, 7, 11), features(dtype, 2, 7, 11, seed=1)[:, :6]]
     inputs.insert(0, torch.cat((inputs[0],) * 3, dim=1) * 0.7)
     weight = features(dtype, 20, 70, 1, seed=2).flatten(1)[:, :70] / 20
     bias = weight[:, 0]
     if plus is not None:
-        plus = features(dtype, 2, 7, 11, seed=3).repeat(1, 2, 1, 1)[:, :20]
-        plus = plus.to(dtype if plus == 'same' else torch.float32)
+        kind = dtype if plus == 'same' else torch.float32
+        plus = features(kind, 2, 7, 11, seed=3).repeat(1, 2, 1, 1)[:, :20]
     given = kernels.fuse_channels(inputs, weight, bias, plus)
     doubles = torch.cat([x.double() for x in inputs], dim=1)
     expected = F.conv2d(doubles, weight.double()[..., None, None], bias.double())
@@ -284,9 +285,9 @@ def test_fuse_channels(kernels, dtype, plus):
 @pytest.mark.parametrize(('scale', 'kernel_size'), [(1, 3), (3, 3), (4, 5)])
 def test_dynamic_upsample(kernels, dtype, scale, kernel_size):
     generator = torch.Generator().manual_seed(0)
-    frames = torch.rand(2, 3, 3, 5, 7, generator=generator)
+    frames = torch.rand(2, 3, 3, 5, 7, generator=generator).to(DEVICE)
     filters = torch.randn(6, (scale * kernel_size) ** 2, 5, 7, generator=generator)
-    filters = filters.to(dtype, memory_format=torch.channels_last)
+    filters = filters.to(DEVICE, dtype, memory_format=torch.channels_last)
     filters = filters.unflatten(0, (2, 3))
     given = kernels.dynamic_upsample(frames, filters, kernel_size, scale)
     upsampling = FlowGuidedDynamicUpsampling(kernel_size, scale)
