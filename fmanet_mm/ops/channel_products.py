@@ -2,8 +2,12 @@
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
-from .precision import raised_precision
+from .precision import at_least_float32, raised_precision, without_autocast
+
+LEAST_LENGTH = 1e-12
+"""Least length that a channel is divided by."""
 
 _GPU_PARTS = 64
 """Parts that the pixels are split into on a GPU.
@@ -67,3 +71,91 @@ def _matmul_float32(a: Tensor, b: Tensor) -> Tensor:
         # Products of half precision are exact in float32, in which tensor cores add.
         return torch.bmm(a, b, out_dtype=torch.float32)
     return a.float() @ b.float()
+
+
+def cosines(
+    products: Tensor, queries: Tensor, keys: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Divide products of channels by the lengths of both.
+
+    Args:
+        products (Tensor): q k^T of every head, (N, heads, C/heads, C/heads).
+        queries (Tensor): Squared lengths of the query's channels, (N, heads, C/heads).
+        keys (Tensor): Of the key's, likewise.
+
+    Returns:
+        tuple[Tensor]: The cosines, and what products were multiplied by: the inverse
+        lengths of the query's channels, (N, heads, C/heads, 1), and of the key's,
+        (N, heads, 1, C/heads).
+    """
+    inverse = [
+        squares.clamp_min(LEAST_LENGTH**2).rsqrt() for squares in (queries, keys)
+    ]
+    inverse_q, inverse_k = inverse[0].unsqueeze(3), inverse[1].unsqueeze(2)
+    return products * inverse_q * inverse_k, inverse_q, inverse_k
+
+
+class ChannelCosines(torch.autograd.Function):
+    """Cosines of the angles between channels of query and key, as pixels' sums.
+
+    Keeps query and key for the gradients, as they are, and sums over all pixels as
+    :func:`channel_products` does. With S the cosines, G their gradient, and the lengths
+    of the rows of q and k,
+
+        grad q = (G / |q||k|) k - (sum of G * S over keys) q / |q|^2
+
+    and likewise for k. Where a length is 0, both terms are.
+
+    Args (of ``apply``):
+        query (Tensor): (N, C, H, W), C a multiple of the heads.
+        key (Tensor): (N, C, H, W).
+        num_heads (int): Heads, each of neighbouring channels.
+
+    Returns:
+        Tensor: (N, heads, C/heads, C/heads), at least float32.
+    """
+
+    @staticmethod
+    def forward(ctx, query, key, num_heads):
+        with without_autocast(query.device.type):
+            products, *squares = channel_products(query, key, num_heads)
+            heads = (x.unflatten(1, (num_heads, -1)) for x in squares)
+            out, *inverse = cosines(products, *heads)
+        ctx.save_for_backward(query, key, out, *inverse)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):
+        query, key, out, inverse_q, inverse_k = ctx.saved_tensors
+        to_products = _across_heads(grad * inverse_q * inverse_k)
+        shared = grad * out
+        own_q = shared.sum(3, keepdim=True) * inverse_q.square()
+        own_k = shared.sum(2, keepdim=True) * inverse_k.square()
+        return (
+            _combined(key, to_products.mT, query, own_q),
+            _combined(query, to_products, key, own_k),
+            None,
+        )
+
+
+def _across_heads(products: Tensor) -> Tensor:
+    """(N, heads, c, c) -> (N, C, C), zero outside of the heads."""
+    n, heads, size, _ = products.shape
+    whole = products.new_zeros((n, heads, size, heads, size))
+    whole.diagonal(dim1=1, dim2=3).copy_(products.movedim(1, -1))
+    return whole.flatten(3).flatten(1, 2)
+
+
+def _combined(x: Tensor, matrix: Tensor, own: Tensor, factors: Tensor) -> Tensor:
+    """Multiply x (N, C, H, W) by a matrix of channels, less ``own`` times factors.
+
+    In at least float32, but in bfloat16 on a GPU, whose tensor cores add in float32.
+    """
+    size, dtype = x.shape[2:], x.dtype
+    if x.device.type != 'cuda' or dtype == torch.float16:
+        x, own = map(at_least_float32, (x, own))
+    pixels, own = (y.permute(0, 2, 3, 1).flatten(1, 2) for y in (x, own))
+    less = own * factors.flatten(1).unsqueeze(1).to(own.dtype)
+    out = torch.baddbmm(less, pixels, matrix.to(x.dtype), beta=-1).to(dtype)
+    return out.unflatten(1, size).permute(0, 3, 1, 2)

@@ -1,6 +1,6 @@
 """Computing in at least float32 where half precision loses too much."""
 
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import Tensor
@@ -17,11 +17,27 @@ def raised_precision(*tensors: Tensor):
         tuple[Tensor]: The tensors, half precision raised to float32; float32
         and float64 untouched.
     """
-    device = tensors[0].device.type
-    # The meta device, where only shapes are followed, has no autocast.
-    autocast = device != 'meta' and torch.is_autocast_enabled(device)
-    with torch.autocast(device, enabled=False) if autocast else nullcontext():
+    with without_autocast(tensors[0].device.type):
         yield tuple(map(at_least_float32, tensors))
+
+
+def without_autocast(device: str) -> AbstractContextManager:
+    """Compute with the types that tensors have.
+
+    Args:
+        device (str): Type of their device.
+    """
+    if autocast_type(device) is None:
+        return nullcontext()
+    return torch.autocast(device, enabled=False)
+
+
+def autocast_type(device: str) -> torch.dtype | None:
+    """The type of autocast on a type of device; None if it is off."""
+    # The meta device, where only shapes are followed, has no autocast.
+    if device == 'meta' or not torch.is_autocast_enabled(device):
+        return None
+    return torch.get_autocast_dtype(device)
 
 
 def is_half(x: Tensor) -> bool:
