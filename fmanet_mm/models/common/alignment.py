@@ -10,7 +10,7 @@ from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from ...ops import masked_warp, split_groups, warp_groups
+from ...ops import masked_warp, split_groups, trained, warp_groups
 from ...ops.precision import raised_precision
 
 
@@ -30,6 +30,8 @@ class MultiFlowWarp(BaseModule):
 
     def prepare(self, feature: Tensor) -> Tensor:
         """Prepare features, (N, C, H, W), that are warped more than once."""
+        if trained.has_warp_kernels(feature):
+            return feature
         return split_groups(feature, self.num_flows)
 
     def forward(self, prepared: Tensor, flow_masks: Tensor, rows: Tensor) -> Tensor:
@@ -41,8 +43,11 @@ class MultiFlowWarp(BaseModule):
             rows (Tensor): Where their rows lie in the frame, (h, 1).
 
         Returns:
-            Tensor: (N, C, h, W), at least float32.
+            Tensor: (N, C, h, W), at least float32; of the type of the features where
+            a GPU warps them in one kernel.
         """
+        if trained.has_warp_kernels(prepared):
+            return trained.warp_channels(prepared, flow_masks, rows)
         return warp_groups(prepared, flow_masks, rows)
 
 

@@ -7,6 +7,7 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from ...utils.checkpoint import describe_misfit
+from .wide_convs import cast_convolutions
 
 FAMILIES = {'.warped_fusion.': 'FMA-Net', '.neighbour_fusion.': 'FMA-Net++'}
 """Families of networks by a part that the names of their weights have."""
@@ -78,7 +79,8 @@ class VSRDBModel(BaseModel):
         if mode == 'tensor':
             return self.forward_tensor(inputs)
         if mode == 'loss':
-            return self.forward_train(inputs, data_samples)
+            with cast_convolutions(self):
+                return self.forward_train(inputs, data_samples)
         if mode == 'predict':
             outputs = self.forward_inference(inputs, data_samples)
             return self.data_preprocessor.pack(outputs, inputs, data_samples)

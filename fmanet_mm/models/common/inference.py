@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...ops import WHOLE_FRAMES, Strips
-from ...ops.channel_products import channel_products
+from ...ops.channel_products import LEAST_LENGTH, channel_products
 from ...ops.fused import (
     dense_layer,
     find_kernels,
@@ -28,7 +28,6 @@ from .alignment import DeformableAlignment, MultiFlowWarp
 from .fgdf import FlowGuidedDynamicUpsampling
 from .layers import NEGATIVE_SLOPE, FrameFusion, LeanModule, activate
 from .multi_attention import (
-    LEAST_LENGTH,
     ChannelLayerNorm,
     GatedFeedForward,
     GuidedAttention,

@@ -7,10 +7,12 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule, Sequential
 from mmengine.registry import MODELS
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
 from ...ops import WHOLE_FRAMES, Strips
-from ...ops.precision import raised_precision
+from ...ops.precision import autocast_type, raised_precision
+from .wide_convs import WideConv2d, padded_channels, with_present_weights
 
 NEGATIVE_SLOPE = 0.2
 """Slope of every LeakyReLU of FMA-Net."""
@@ -50,18 +52,53 @@ def activate(x: Tensor) -> Tensor:
     return F.leaky_relu(x, NEGATIVE_SLOPE, inplace=True)
 
 
+def activated(x: Tensor) -> Tensor:
+    """:func:`activate` of a part of a tensor, as a new tensor."""
+    if torch.is_grad_enabled():
+        return _Activated.apply(x)
+    return F.leaky_relu(x, NEGATIVE_SLOPE)
+
+
+class _Activated(torch.autograd.Function):
+    """Keeps its result for the gradient, and not what it is a part of."""
+
+    @staticmethod
+    def forward(ctx, x):
+        out = F.leaky_relu(x, NEGATIVE_SLOPE)
+        ctx.save_for_backward(out)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):
+        (out,) = ctx.saved_tensors
+        return torch.ops.aten.leaky_relu_backward(grad, out, NEGATIVE_SLOPE, True)
+
+
 def conv3x3(in_channels: int, out_channels: int) -> nn.Conv2d:
     """A bias-free 3x3 convolution that keeps height and width."""
     return nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False)
 
 
-def conv_pair(in_channels: int, hidden_channels: int, out_channels: int) -> Sequential:
-    """conv3x3, LeakyReLU, conv3x3: the form of all heads and embeddings."""
-    return Sequential(
-        conv3x3(in_channels, hidden_channels),
-        nn.LeakyReLU(NEGATIVE_SLOPE, inplace=True),
-        conv3x3(hidden_channels, out_channels),
-    )
+def conv_pair(
+    in_channels: int, hidden_channels: int, out_channels: int, carries: bool = True
+) -> Sequential:
+    """conv3x3, LeakyReLU, conv3x3: the form of all heads and embeddings.
+
+    Args:
+        in_channels (int): Channels of the input.
+        hidden_channels (int): Channels between the convolutions.
+        out_channels (int): Channels of the output.
+        carries (bool): Whether the hidden channels can carry zero channels; not if
+            others read them, or the last weight.
+    """
+    if not carries:
+        first = conv3x3(in_channels, hidden_channels)
+        last = WideConv2d(hidden_channels, out_channels, 3, widens=False, casts=False)
+    else:
+        first = WideConv2d(in_channels, hidden_channels, 3)
+        last = WideConv2d(hidden_channels, out_channels, 3, widens=False)
+    return Sequential(first, nn.LeakyReLU(NEGATIVE_SLOPE, inplace=True), last)
 
 
 def per_frame(module: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
@@ -111,7 +148,10 @@ class LeanModule(BaseModule):
         if not (self.with_cp and torch.is_grad_enabled()):
             return function(*inputs)
         return checkpoint(
-            function, *inputs, use_reentrant=False, preserve_rng_state=False
+            with_present_weights(self, function),
+            *inputs,
+            use_reentrant=False,
+            preserve_rng_state=False,
         )
 
 
@@ -119,8 +159,8 @@ class FrameFusion(nn.Conv2d):
     """A 1x1 convolution over the channels of all T frames side by side.
 
     Its weight is (C_out, C_carry + C*T, 1, 1), the frames' part channel-major:
-    channel, then frame. The parts are summed up one by one; their concatenation is
-    never built.
+    channel, then frame. Without gradients the parts are summed up one by one; their
+    concatenation is never built.
 
     Args:
         channels (int): Channels of each frame, C.
@@ -137,6 +177,8 @@ class FrameFusion(nn.Conv2d):
 
     def forward(self, frames: Tensor, carry: Tensor | None = None) -> Tensor:
         """Fuse (N, T, C, H, W) and, if there is one, ``carry`` to (N, C, H, W)."""
+        if torch.is_grad_enabled():
+            return self._fuse_at_once(frames, carry)
         for_carry, for_frames = self.weight.tensor_split((self.carry_channels,), 1)
         weights = for_frames.unflatten(1, (-1, self.num_frames)).unbind(2)
         parts = list(zip(frames.unbind(1), weights, strict=True))
@@ -147,11 +189,23 @@ class FrameFusion(nn.Conv2d):
             fused += F.conv2d(*part)
         return fused
 
+    def _fuse_at_once(self, frames: Tensor, carry: Tensor | None) -> Tensor:
+        """For training, where each of many operations would have a gradient."""
+        carried = () if carry is None else (carry,)
+        stacked = torch.cat((*carried, *frames.unbind(1)), dim=1)
+        for_carry, for_frames = self.weight.tensor_split((self.carry_channels,), 1)
+        by_frame = for_frames.unflatten(1, (-1, self.num_frames)).transpose(1, 2)
+        weight = by_frame.flatten(1, 2)
+        if carried:
+            weight = torch.cat((for_carry, weight), dim=1)
+        return F.conv2d(stacked, weight)
+
 
 class TemporalConv(nn.Conv3d):
     """A bias-free 3x3x3 convolution, computed as 2-D convolutions.
 
-    Frames outside the window count as zero and are not computed.
+    Frames outside the window count as zero and are not computed. In training on a GPU
+    its output has zero channels at the end, and its input may have them.
     """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
@@ -159,7 +213,15 @@ class TemporalConv(nn.Conv3d):
 
     def forward(self, frames: Tensor) -> Tensor:
         """Convolve (N, T, C, H, W) to (N, T, C_out, H, W)."""
-        return temporal_conv(frames, self.weight)
+        weight = self._prepared(frames) if torch.is_grad_enabled() else self.weight
+        return temporal_conv(frames, weight)
+
+    def _prepared(self, frames: Tensor) -> Tensor:
+        """Cast the weight once, and pad its channels for a GPU."""
+        dtype = autocast_type(frames.device.type) or frames.dtype
+        width = padded_channels(self.out_channels, frames.device, dtype)
+        zeros = frames.size(2) - self.in_channels, width - self.out_channels
+        return F.pad(self.weight.to(dtype), (*(0, 0) * 3, 0, zeros[0], 0, zeros[1]))
 
 
 def temporal_conv(frames: Tensor, weight: Tensor) -> Tensor:

@@ -13,14 +13,12 @@ from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from ...ops import WHOLE_FRAMES, Strips
-from ...ops.channel_products import channel_products
+from ...ops import WHOLE_FRAMES, Strips, trained
+from ...ops.channel_products import ChannelCosines, channel_products, cosines
 from ...ops.precision import raised_precision
 from ...ops.strips import Strip
 from .layers import LeanModule, build_part
-
-LEAST_LENGTH = 1e-12
-"""Least length that a query or key is divided by."""
+from .wide_convs import WideConv2d, narrow, widen
 
 
 class ChannelLayerNorm(BaseModule):
@@ -41,6 +39,8 @@ class ChannelLayerNorm(BaseModule):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise (N, C, H, W)."""
+        if trained.has_kernels(x):
+            return trained.channel_norm(x, self.weight, self.bias, self.eps)
         x = x.permute(0, 2, 3, 1)
         if self.bias is None:
             variance = x.var(-1, unbiased=False, keepdim=True)
@@ -62,15 +62,25 @@ class GuidedChannelAttention(BaseModule):
         super().__init__()
         self.num_heads = num_heads
         self.temperature = nn.Parameter(torch.ones(num_heads, 1, 1))
-        self.query = nn.Conv2d(channels, channels, 1, bias=False)
+        self.query = WideConv2d(channels, channels, 1)
         self.query_depthwise = _depthwise(channels)
-        self.key_value = nn.Conv2d(channels, 2 * channels, 1, bias=False)
-        self.key_value_depthwise = _depthwise(2 * channels)
-        self.project_out = nn.Conv2d(channels, channels, 1, bias=False)
+        self.key_value = WideConv2d(channels, 2 * channels, 1, parts=2)
+        self.key_value_depthwise = _depthwise(2 * channels, parts=2)
+        self.project_out = WideConv2d(channels, channels, 1, casts=False)
 
     def forward(self, feature: Tensor, guide: Tensor) -> Tensor:
         """Attend to ``feature`` with queries from ``guide``, each (N, C, H, W)."""
-        return self.mix(feature, self.mixing(feature, guide))
+        query = self.query_depthwise(self.query(guide))
+        hidden = self.key_value_depthwise(self.key_value(feature))
+        key, value = hidden.chunk(2, dim=1)
+        width, project = feature.size(1), self.project_out.weight.flatten(1)
+        if trained.has_mixing_kernels(query, project.size(0) // self.num_heads):
+            mixing = trained.mixing(query, key, self.temperature, project)
+            return narrow(_mix(value, mixing), width)
+        query, key, value = (narrow(x, project.size(0)) for x in (query, key, value))
+        similarities = ChannelCosines.apply(query, key, self.num_heads)
+        mixing = attend(similarities, self.temperature, project)
+        return widen(_mix(value, mixing), width)
 
     def mixing(
         self,
@@ -81,7 +91,8 @@ class GuidedChannelAttention(BaseModule):
     ) -> Tensor:
         """Attention and output projection as one matrix over the channels.
 
-        The attention only needs sums over all pixels, which add up strip by strip.
+        The attention only needs sums over all pixels, which add up strip by strip. It
+        is for frames that are restored: training needs no strips.
 
         Args:
             feature (Tensor): (N, C, H, W).
@@ -107,10 +118,7 @@ class GuidedChannelAttention(BaseModule):
 
     def mix(self, feature: Tensor, mixing: Tensor) -> Tensor:
         """Mix the values of ``feature`` (N, C, H, W) by :meth:`mixing`."""
-        value = self._key_value(feature, slice(feature.size(1), None))
-        pixels = value.permute(0, 2, 3, 1).flatten(1, 2)
-        mixed = pixels @ mixing.to(pixels.dtype).mT
-        return mixed.unflatten(1, value.shape[2:]).permute(0, 3, 1, 2)
+        return _mix(self._key_value(feature, slice(feature.size(1), None)), mixing)
 
     def _pixel_sums(
         self, strip: Strip, feature: Tensor, guide: Tensor, norm: Callable
@@ -139,17 +147,28 @@ class GatedFeedForward(BaseModule):
     def __init__(self, channels: int, expansion: float) -> None:
         super().__init__()
         hidden = int(channels * expansion)
-        self.project_in = nn.Conv2d(channels, 2 * hidden, 1, bias=False)
-        self.depthwise = _depthwise(2 * hidden)
-        self.project_out = nn.Conv2d(hidden, channels, 1, bias=False)
+        self.project_in = WideConv2d(channels, 2 * hidden, 1, parts=2)
+        self.depthwise = _depthwise(2 * hidden, parts=2)
+        self.project_out = WideConv2d(hidden, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to (N, C, H, W)."""
+        if torch.is_grad_enabled():
+            return self._train(x)
         gate = F.gelu(self._hidden(x, 0))
         return self.project_out(gate.mul_(self._hidden(x, 1)))
 
+    def _train(self, x: Tensor) -> Tensor:
+        hidden = self.depthwise(self.project_in(x))
+        if trained.has_kernels(hidden):
+            out = trained.gated_conv(hidden, self.project_out.weight)
+        else:
+            gate, value = hidden.chunk(2, dim=1)
+            out = self.project_out(F.gelu(gate) * value)
+        return narrow(out, x.size(1))
+
     def _hidden(self, x: Tensor, half: int) -> Tensor:
-        # Two convolutions, since chunking the result of one is slower.
+        # Two convolutions, since chunking the result of one is slower on a CPU.
         weights = self.project_in.weight, self.depthwise.weight
         return _conv_depthwise(x, *(weight.chunk(2)[half] for weight in weights))
 
@@ -184,23 +203,29 @@ class GuidedAttention(LeanModule):
         self, feature: Tensor, guide: Tensor, strips: Strips = WHOLE_FRAMES
     ) -> Tensor:
         """Refine ``feature`` with queries from ``guide``, each (N, C, H, W)."""
-        mixing = self.run_checkpointed(
-            lambda *inputs: self.attention.mixing(
-                *inputs, norm=self.attention_norm, strips=strips
-            ),
-            feature,
-            guide,
+        if torch.is_grad_enabled():
+            return self.run_checkpointed(self._refine_frames, feature, guide)
+        mixing = self.attention.mixing(
+            feature, guide, norm=self.attention_norm, strips=strips
         )
-        return self.run_local(
-            lambda feature: self._refine(feature, mixing),
-            feature,
-            halo=2,
-            strips=strips,
+        return strips.map(
+            lambda feature: self._refine_rows(feature, mixing), feature, halo=2
         )
 
-    def _refine(self, feature: Tensor, mixing: Tensor) -> Tensor:
+    @property
+    def width(self) -> int:
+        """Channels of a feature that no convolution has to widen, C or more."""
+        return self.ffn.project_out.weight.size(0)
+
+    def _refine_frames(self, feature: Tensor, guide: Tensor) -> Tensor:
+        attended = self.attention(self.attention_norm(feature), guide)
+        return self._feed_forward(feature + attended)
+
+    def _refine_rows(self, feature: Tensor, mixing: Tensor) -> Tensor:
         mixed = self.attention.mix(self.attention_norm(feature), mixing)
-        feature = feature + mixed
+        return self._feed_forward(feature + mixed)
+
+    def _feed_forward(self, feature: Tensor) -> Tensor:
         return feature + self.ffn(self.ffn_norm(feature))
 
 
@@ -212,7 +237,13 @@ class SelfAttention(GuidedAttention):
         self, feature: Tensor, guide: Tensor, strips: Strips = WHOLE_FRAMES
     ) -> Tensor:
         """Refine ``feature`` (N, C, H, W); the guide is not used."""
+        if torch.is_grad_enabled():
+            return self.run_checkpointed(self._refine_itself, feature)
         return super().forward(feature, self.attention_norm(feature), strips)
+
+    def _refine_itself(self, feature: Tensor) -> Tensor:
+        normalised = self.attention_norm(feature)
+        return self._feed_forward(feature + self.attention(normalised, normalised))
 
 
 class MultiAttentionBlock(BaseModule):
@@ -259,6 +290,11 @@ class MultiAttentionBlock(BaseModule):
             feature = layer(feature, guides[guide], strips)
         return feature
 
+    @property
+    def width(self) -> int:
+        """Channels of features that no layer has to widen; 0 if there is none."""
+        return min(getattr(layer, 'width', 0) for layer in self.halves.values())
+
 
 def channel_mixing(
     products: Tensor,
@@ -279,18 +315,34 @@ def channel_mixing(
     Returns:
         Tensor: (N, C, C), output channel by value channel, at least float32.
     """
-    with raised_precision(products, project_out) as (products, project):
-        lengths = [
-            squares.clamp_min(LEAST_LENGTH**2).sqrt() for squares in (queries, keys)
-        ]
-        logits = products / (lengths[0].unsqueeze(3) * lengths[1].unsqueeze(2))
-        attention = (logits * temperature).softmax(dim=-1)
+    with raised_precision(products, queries, keys) as sums:
+        similarities, _, _ = cosines(*sums)
+    return attend(similarities, temperature, project_out)
+
+
+def attend(similarities: Tensor, temperature: Tensor, project_out: Tensor) -> Tensor:
+    """:func:`channel_mixing` of the cosines between queries and keys.
+
+    Args:
+        similarities (Tensor): (N, heads, C/heads, C/heads).
+        temperature (Tensor): Factor of every head's logits, (heads, 1, 1).
+        project_out (Tensor): Weight of the output projection, (C, C).
+    """
+    with raised_precision(similarities, project_out) as (similarities, project):
+        attention = (similarities * temperature).softmax(dim=-1)
         project = project.unflatten(1, (temperature.size(0), -1))
         return torch.einsum('ohi,nhij->nohj', project, attention).flatten(2)
 
 
-def _depthwise(channels: int) -> nn.Conv2d:
-    return nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False)
+def _mix(value: Tensor, mixing: Tensor) -> Tensor:
+    """Multiply the channels of (N, C, H, W) by matrices, (N, C, C)."""
+    pixels = value.permute(0, 2, 3, 1).flatten(1, 2)
+    mixed = pixels @ mixing.to(pixels.dtype).mT
+    return mixed.unflatten(1, value.shape[2:]).permute(0, 3, 1, 2)
+
+
+def _depthwise(channels: int, parts: int = 1) -> WideConv2d:
+    return WideConv2d(channels, channels, 3, groups=channels, parts=parts)
 
 
 def _conv_depthwise(x: Tensor, weight: Tensor, depthwise: Tensor) -> Tensor:

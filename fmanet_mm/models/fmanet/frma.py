@@ -17,7 +17,8 @@ from ..common.layers import (
     per_frame,
 )
 from ..common.multi_attention import MultiAttentionBlock
-from ..common.rdb import ResidualDenseBlock
+from ..common.rdb import DenseWeights, ResidualDenseBlock
+from ..common.wide_convs import WideConv2d, narrow, widen
 
 
 class FlowMaskUpdate(BaseModule):
@@ -36,7 +37,7 @@ class FlowMaskUpdate(BaseModule):
         super().__init__()
         self.channels = channels
         self.conv_in = conv3x3(channels + frame_channels, out_channels)
-        self.conv_out = conv3x3(out_channels, out_channels)
+        self.conv_out = WideConv2d(out_channels, out_channels, 3, widens=False)
 
     def forward(
         self, centre: Tensor, feature: Tensor, flow_masks: Tensor | None = None
@@ -116,9 +117,21 @@ class FRMABlock(LeanModule):
             for _ in range(num_attention_blocks)
         )
 
-    def encode(self, feature: Tensor, strips: Strips = WHOLE_FRAMES) -> Tensor:
-        """Refine the feature of single frames, (N, C, H, W)."""
-        return self.feature_rdb(feature, strips)
+    def encode(
+        self,
+        feature: Tensor,
+        strips: Strips = WHOLE_FRAMES,
+        weights: DenseWeights | None = None,
+    ) -> Tensor:
+        """Refine the feature of single frames, (N, C, H, W).
+
+        Args:
+            feature (Tensor): (N, C, H, W).
+            strips (Strips): How the frames are cut.
+            weights (DenseWeights, optional): See :class:`ResidualDenseBlock`.
+        """
+        given = {} if weights is None else dict(weights=weights)
+        return self.feature_rdb(feature, strips, **given)
 
     def refine(
         self,
@@ -127,6 +140,7 @@ class FRMABlock(LeanModule):
         flow_masks: Tensor | None,
         warped: Tensor | None,
         kernels: Tensor | None = None,
+        kernel_weights: DenseWeights | None = None,
         strips: Strips = WHOLE_FRAMES,
     ) -> tuple[Tensor, Tensor]:
         """Refine what belongs to a window.
@@ -139,6 +153,8 @@ class FRMABlock(LeanModule):
             warped (Tensor, optional): The window's feature so far, (N, C, H, W).
             kernels (Tensor, optional): Embedded degradation kernels,
                 (N, T, C, H, W).
+            kernel_weights (DenseWeights, optional): Of ``kernel_rdb``, if they have
+                been cut.
             strips (Strips): How the frames are cut.
 
         Returns:
@@ -151,11 +167,24 @@ class FRMABlock(LeanModule):
         guides = dict(centre=centre)
         if self.degradation_aware:
             guides['degradation'] = self.run_local(
-                self._fuse_kernels, kernels, halo=self.kernel_rdb.halo, strips=strips
+                lambda kernels: self._fuse_kernels(kernels, kernel_weights),
+                kernels,
+                halo=self.kernel_rdb.halo,
+                strips=strips,
             )
+        width = self._attention_width(warped)
+        feature = widen(warped, width)
+        guides = {name: widen(guide, width) for name, guide in guides.items()}
         for block in self.attention_blocks:
-            warped = block(warped, strips, **guides)
-        return flow_masks, warped
+            feature = block(feature, strips, **guides)
+        return flow_masks, narrow(feature, warped.size(1))
+
+    def _attention_width(self, warped: Tensor) -> int:
+        """Channels with which the attention is trained, and zero channels."""
+        if not torch.is_grad_enabled():
+            return warped.size(1)
+        widths = (block.width for block in self.attention_blocks)
+        return max(min(widths, default=0), warped.size(1))
 
     def _update_flow(
         self,
@@ -197,8 +226,10 @@ class FRMABlock(LeanModule):
             fuse, flow_masks, frames.rows, *carry, halo=0, strips=strips
         )
 
-    def _fuse_kernels(self, kernels: Tensor) -> Tensor:
-        return self.kernel_fusion(per_frame(self.kernel_rdb.compute, kernels))
+    def _fuse_kernels(self, kernels: Tensor, weights: DenseWeights | None) -> Tensor:
+        given = {} if weights is None else dict(weights=weights)
+        refined = per_frame(lambda x: self.kernel_rdb(x, **given), kernels)
+        return self.kernel_fusion(refined)
 
 
 class _AlignedFrames:

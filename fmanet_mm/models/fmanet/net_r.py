@@ -15,11 +15,11 @@ from ..common.layers import (
     activate,
     build_part,
     compose_convs,
-    conv3x3,
     conv_pair,
     per_frame,
     temporal_conv,
 )
+from ..common.wide_convs import WideConv2d, narrow
 from .net_d import Degradation
 from .refinement_net import RefinementNet, split_windows
 
@@ -60,12 +60,13 @@ class HighFrequencyHead(BaseModule):
     def __init__(self, channels: int, scale: int) -> None:
         super().__init__()
         self.factors = _SHUFFLE_FACTORS[scale]
-        self.conv_first = conv3x3(channels, channels)
+        self.conv_first = WideConv2d(channels, channels, 3)
         self.upsample_convs = nn.ModuleList(
-            conv3x3(channels, channels * factor**2) for factor in self.factors
+            WideConv2d(channels, channels * factor**2, 3, unit=factor**2)
+            for factor in self.factors
         )
-        self.conv_hr = conv3x3(channels, channels)
-        self.conv_last = conv3x3(channels, 3)
+        self.conv_hr = WideConv2d(channels, channels, 3)
+        self.conv_last = WideConv2d(channels, 3, 3, widens=False)
 
     def forward(self, feature: Tensor) -> Tensor:
         """Map (N, C, H, W) to (N, 3, sH, sW)."""
@@ -96,7 +97,8 @@ class KernelEmbedding(BaseModule):
 
     def forward(self, kernels: Tensor) -> Tensor:
         """Map (N, T, k_d^2, H, W) to (N, T, C, H, W)."""
-        return self.conv_out(activate(self.conv_in(kernels)))
+        embedded = self.conv_out(activate(self.conv_in(kernels)))
+        return per_frame(lambda x: narrow(x, self.channels), embedded)
 
 
 class ComposedKernelEmbedding(BaseModule):

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ...ops.precision import raised_precision
 from ..common.layers import conv3x3, per_frame
+from ..common.wide_convs import WideConv2d
 
 
 class FactoredKernels(NamedTuple):
@@ -47,7 +48,7 @@ class PointwiseKernelEmbedding(BaseModule):
 
     def __init__(self, channels: int, kernel_size: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(3 * kernel_size**2, channels, 1, bias=False)
+        self.conv = WideConv2d(3 * kernel_size**2, channels, 1, casts=False)
 
     def forward(self, kernels: FactoredKernels) -> Tensor:
         """Embed kernels, (N, C, H, W)."""

@@ -57,7 +57,9 @@ class SequenceNetD(SequenceNet):
         super().__init__(3, **refinement)
         flow_channels = 6 * self.num_flows
         self.mask_logit = mask_logit
-        self.kernel_head = conv_pair(self.channels, self.channels, 3 * kernel_size**2)
+        self.kernel_head = conv_pair(
+            self.channels, self.channels, 3 * kernel_size**2, carries=False
+        )
         self.flow_head = conv_pair(flow_channels, flow_channels, 6)
         self.downsampling = build_part(
             downsampling or dict(type='FlowGuidedDynamicDownsampling'),

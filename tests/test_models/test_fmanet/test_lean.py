@@ -120,7 +120,7 @@ def test_checkpointing_gives_equal_gradients(name):
         torch.testing.assert_close(
             results[1][key], expected, rtol=1e-4, atol=1e-7, msg=key
         )
-    assert kept[1] < 0.52 * kept[0]
+    assert kept[1] < 0.55 * kept[0]
 
 
 def test_checkpointing_is_switched_on_in_the_config():
