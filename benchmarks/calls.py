@@ -51,7 +51,7 @@ def prepare(task: Task, case: Case, device: torch.device) -> Callable[[], Tensor
     torch.set_float32_matmul_precision('high' if case.dtype == 'tf32' else 'highest')
     torch.backends.cudnn.allow_tf32 = case.dtype == 'tf32'
     if task.kind == 'training':
-        return _training_step(task, case, device)
+        return TrainingStep(task, case, device)
     return _restoration(task, case, device, _choose_restore(task, case, device))
 
 
@@ -77,7 +77,7 @@ def inspect(task: Task, case: Case, device: torch.device) -> dict[str, int]:
     is_stream = case.variant == 'stream'
     with nullcontext() if is_stream else FakeTensorMode():
         if task.kind == 'training':
-            call = _training_step(task, case, device)
+            call = TrainingStep(task, case, device)
         elif is_stream:
             # The meta device has no autocast, which a stream does not need.
             restore = _choose_restore(task, case, device, strips, META)
@@ -218,30 +218,47 @@ def _restore_stream(
         yield refine(tuple(window), strips).squeeze(0)
 
 
-def _training_step(
-    task: Task, case: Case, device: torch.device
-) -> Callable[[], Tensor]:
-    if case.variant == 'plain':
-        model, compute_loss = build_plain(task.tiny, device), _plain_loss
-    else:
-        model = build_package(task.tiny, device, case.variant == 'checkpointed')
-        compute_loss = _package_loss
-    model = _compiled(model, case).train()
-    optimizer = torch.optim.Adam(model.parameters(), lr=2e-4)
-    scales = case.dtype == 'fp16' and device.type == 'cuda'
-    scaler = torch.amp.GradScaler(device.type, enabled=scales)
-    batch = _random_batch(task, device)
+class TrainingStep:
+    """A step of stage 2: forward with all losses, backward, Adam.
 
-    def step() -> Tensor:
-        optimizer.zero_grad()
-        with _precision(case, device):
-            loss = compute_loss(model, batch)
-        scaler.scale(loss).backward()
-        scaler.step(optimizer)
-        scaler.update()
+    Args:
+        task (Task): Batch and size.
+        case (Case): Variant and type.
+        device (torch.device): Where.
+    """
+
+    def __init__(self, task: Task, case: Case, device: torch.device) -> None:
+        if case.variant == 'plain':
+            model, self._compute_loss = build_plain(task.tiny, device), _plain_loss
+        else:
+            model = build_package(task.tiny, device, case.variant == 'checkpointed')
+            self._compute_loss = _package_loss
+        self._model = _compiled(model, case).train()
+        on_gpu = device.type == 'cuda'
+        scales = case.dtype == 'fp16' and on_gpu
+        # Of all variants, so that the networks are compared and not their optimizers.
+        self._optimizer = torch.optim.Adam(
+            model.parameters(), lr=2e-4, fused=on_gpu or None
+        )
+        self._scaler = torch.amp.GradScaler(device.type, enabled=scales)
+        self._precision = partial(_precision, case, device)
+        self._batch = _random_batch(task, device)
+
+    def initialise_optimizer(self) -> None:
+        """Let the optimizer make its state, as the first step otherwise does."""
+        for weight in self._model.parameters():
+            weight.grad = torch.zeros_like(weight)
+        self._optimizer.step()
+
+    def __call__(self) -> Tensor:
+        """Do a step and return the loss."""
+        self._optimizer.zero_grad()
+        with self._precision():
+            loss = self._compute_loss(self._model, self._batch)
+        self._scaler.scale(loss).backward()
+        self._scaler.step(self._optimizer)
+        self._scaler.update()
         return loss.detach()
-
-    return step
 
 
 def _random_batch(task: Task, device: torch.device) -> dict[str, Tensor]:

@@ -43,7 +43,7 @@ from math import ceil, prod
 from typing import NamedTuple
 
 import torch
-from cases import frame_size
+from cases import Task, frame_size
 from networks import build_package
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -142,7 +142,13 @@ _FUSED = dict(
     depthwise='depth-wise', gated_depthwise='depth-wise', channel_sums='matrix product'
 )
 _COPIES = ('clone', 'copy_', '_to_copy', 'pixel_shuffle', 'pixel_unshuffle')
-_UNINITIALISED = ('empty', 'empty_like', 'empty_strided', 'new_empty')
+_UNINITIALISED = (
+    'empty',
+    'empty_like',
+    'empty_strided',
+    'new_empty',
+    'new_empty_strided',
+)
 
 
 class Spec(NamedTuple):
@@ -304,10 +310,17 @@ class Recorder(TorchDispatchMode):
         out = func(*args, **(kwargs or {}))
         if func is torch.ops.aten.convolution.default:
             out = _in_layout_of_cudnn(out, *args[:2])
+        elif func is torch.ops.aten.convolution_backward.default:
+            *gradients, bias = out
+            gradients = (
+                None if x is None else _in_layout_of_cudnn(x, *args[1:3])
+                for x in gradients
+            )
+            out = (*gradients, bias)
         inputs, outputs = _tensors((args, kwargs)), _tensors(out)
         name = str(func.overloadpacket)
         starts = func._schema.is_mutable or _storages(outputs) - _storages(inputs)
-        if outputs and starts and name.removeprefix('aten.') not in _UNINITIALISED:
+        if starts and name.removeprefix('aten.') not in _UNINITIALISED:
             specs = (tuple(map(Spec.of, tensors)) for tensors in (inputs, outputs))
             self.operations.append(Operation(name, *specs))
         return out
@@ -575,6 +588,8 @@ def _precision(x: Spec, tf32: bool) -> str:
 
 def _in_layout_of_cudnn(out: Tensor, x: Tensor, weight: Tensor) -> Tensor:
     """Lay the result of a convolution out as cuDNN does, not as a CPU would."""
+    if out.dim() != 4:
+        return out.contiguous()
     last = Spec.of(x).channels_last or Spec.of(weight).channels_last
     return out.contiguous(
         memory_format=torch.channels_last if last else torch.contiguous_format
@@ -616,14 +631,14 @@ def table(cost: FrameCost) -> str:
 
 
 def main() -> None:
-    """Print what a frame of the package's network costs."""
+    """Print what a frame of the package's network costs, or a training step."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         '--size',
         type=frame_size,
         default=(180, 320),
         metavar='HxW',
-        help='size of LR frames (default: 180x320)',
+        help='size of LR frames, or of patches (default: 180x320)',
     )
     parser.add_argument(
         '--dtype', choices=DTYPES, default='bf16', help='(default: bf16)'
@@ -638,7 +653,22 @@ def main() -> None:
         metavar='FRAMES',
         help='frames that are computed at once (default: 1)',
     )
+    parser.add_argument(
+        '--training',
+        type=int,
+        metavar='WINDOWS',
+        help='predict a training step with this batch size instead, of all variants',
+    )
     args = parser.parse_args()
+    if args.training:
+        # Needs this module.
+        import training_cost
+
+        if args.dtype not in training_cost.DTYPES:
+            parser.error(training_cost.NO_FP16)
+        task = Task('training', args.training, *args.size)
+        print(training_cost.table(task, args.dtype))
+        return
     network = build_package(False, torch.device('meta')).eval()
     cost = frame_cost(network, *args.size, args.dtype, args.autocast, args.batch)
     print(table(cost))
