@@ -7,6 +7,7 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from ...utils.checkpoint import describe_misfit
+from .rdb import cut_dense_weights
 from .wide_convs import cast_convolutions
 
 FAMILIES = {'.warped_fusion.': 'FMA-Net', '.neighbour_fusion.': 'FMA-Net++'}
@@ -79,7 +80,7 @@ class VSRDBModel(BaseModel):
         if mode == 'tensor':
             return self.forward_tensor(inputs)
         if mode == 'loss':
-            with cast_convolutions(self):
+            with cast_convolutions(self), cut_dense_weights(self):
                 return self.forward_train(inputs, data_samples)
         if mode == 'predict':
             outputs = self.forward_inference(inputs, data_samples)

@@ -1,6 +1,8 @@
 """Residual dense blocks, and the feature extractor built from them."""
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
@@ -51,6 +53,7 @@ class ResidualDenseBlock(LeanModule):
 
     Attributes:
         halo (int): Rows around its own that an output row depends on.
+        weights_of_step (DenseWeights, optional): See :func:`cut_dense_weights`.
     """
 
     def __init__(
@@ -69,22 +72,11 @@ class ResidualDenseBlock(LeanModule):
             for i in range(num_layers)
         )
         self.fusion = nn.Conv2d(channels + num_layers * growth_channels, channels, 1)
+        self.weights_of_step: DenseWeights | None = None
 
-    def forward(
-        self,
-        x: Tensor,
-        strips: Strips = WHOLE_FRAMES,
-        weights: DenseWeights | None = None,
-    ) -> Tensor:
-        """Map (N, C, H, W) to (N, C, H, W).
-
-        Args:
-            x (Tensor): (N, C, H, W); zero channels may follow, as :func:`dense_weights`
-                has them.
-            strips (Strips): How the frames are cut.
-            weights (DenseWeights, optional): The block's, if they have been cut.
-        """
-        weights = weights or dense_weights([self], x)[0]
+    def forward(self, x: Tensor, strips: Strips = WHOLE_FRAMES) -> Tensor:
+        """Map (N, C, H, W), with zero channels or without, to the same size."""
+        weights = self.weights_of_step or dense_weights([self], x)[0]
         return self.run_local(
             lambda x: self.compute(x, weights), x, halo=self.halo, strips=strips
         )
@@ -122,10 +114,31 @@ def _convolve(
     return F.conv2d(torch.cat(parts, dim=1), weight, bias)
 
 
-def is_trained(blocks: Iterable[nn.Module]) -> bool:
-    """Whether gradients are recorded, and blocks are no inference forms."""
-    trained = all(isinstance(block, ResidualDenseBlock) for block in blocks)
-    return trained and torch.is_grad_enabled()
+@contextmanager
+def cut_dense_weights(model: nn.Module) -> Iterator[None]:
+    """Cut the weights of all dense blocks of a model at once, for a training step.
+
+    Each block would do so otherwise, by as many small operations.
+
+    Args:
+        model (nn.Module): Whose blocks compute with these weights in the context.
+    """
+    alike = defaultdict(list)
+    if torch.is_grad_enabled() and not torch.compiler.is_compiling():
+        for block in model.modules():
+            if isinstance(block, ResidualDenseBlock):
+                sizes = block.channels, block.growth_channels, len(block.layers)
+                alike[sizes].append(block)
+    try:
+        for blocks in alike.values():
+            cut = dense_weights(blocks, blocks[0].fusion.weight)
+            for block, weights in zip(blocks, cut, strict=True):
+                block.weights_of_step = weights
+        yield
+    finally:
+        for blocks in alike.values():
+            for block in blocks:
+                block.weights_of_step = None
 
 
 def dense_weights(blocks: list[ResidualDenseBlock], x: Tensor) -> list[DenseWeights]:
@@ -136,7 +149,7 @@ def dense_weights(blocks: list[ResidualDenseBlock], x: Tensor) -> list[DenseWeig
 
     Args:
         blocks (list[ResidualDenseBlock]): The blocks.
-        x (Tensor): An input of the first one, for its type and device.
+        x (Tensor): Of the type and on the device of their inputs, but for autocast.
     """
     sizes = [blocks[0].channels] + [blocks[0].growth_channels] * len(blocks[0].layers)
     dtype = autocast_type(x.device.type) or x.dtype
@@ -208,22 +221,10 @@ class FeatureExtractor(BaseModule):
         self.fusion = nn.Conv2d(num_blocks * channels, channels, 1, bias=False)
         self.conv_last = WideConv2d(channels, channels, 3)
 
-    def forward(
-        self,
-        x: Tensor,
-        strips: Strips = WHOLE_FRAMES,
-        weights: list[DenseWeights] | None = None,
-    ) -> Tensor:
-        """Map (N, C_in, H, W) to (N, C, H, W).
-
-        Args:
-            x (Tensor): (N, C_in, H, W).
-            strips (Strips): How the frames are cut.
-            weights (list[DenseWeights], optional): Of the blocks, if they have been
-                cut.
-        """
-        if is_trained(self.blocks):
-            return self._train(x, strips, weights)
+    def forward(self, x: Tensor, strips: Strips = WHOLE_FRAMES) -> Tensor:
+        """Map (N, C_in, H, W) to (N, C, H, W)."""
+        if torch.is_grad_enabled():
+            return self._train(x)
         first = activate(self.conv_first(x))
         fusions = self.fusion.weight.chunk(len(self.blocks), dim=1)
         feature, fused = first, None
@@ -233,21 +234,18 @@ class FeatureExtractor(BaseModule):
             fused = part if fused is None else fused.add_(part)
         return first + self.conv_last(fused.to(feature.dtype))
 
-    def _train(
-        self, x: Tensor, strips: Strips, dense: list[DenseWeights] | None
-    ) -> Tensor:
+    def _train(self, x: Tensor) -> Tensor:
         """Fuse the features of all blocks, which are kept anyway, at once."""
-        dense = dense or dense_weights(list(self.blocks), x)
         first = activate(self.conv_first(x))
-        width = dense[0].fusion.size(0)
+        channels = self.conv_first.out_channels
+        width = padded_channels(channels, first.device, first.dtype)
         feature, features = widen(first, width), []
-        for block, weights in zip(self.blocks, dense, strict=True):
-            feature = block(feature, strips, weights)
+        for block in self.blocks:
+            feature = block(feature)
             features.append(feature)
         weight = self.fusion.weight.unflatten(1, (len(self.blocks), -1))
-        out_channels, _, channels = weight.shape[:3]
-        zeros = width - channels, width - out_channels
-        weight = F.pad(weight, (0, 0, 0, 0, 0, zeros[0], 0, 0, 0, zeros[1]))
+        zeros = width - channels
+        weight = F.pad(weight, (0, 0, 0, 0, 0, zeros, 0, 0, 0, zeros))
         fused = conv_concatenated(features, weight.flatten(1, 2))
         fused = self.conv_last(narrow(fused, self.conv_last.weight.size(1)))
         out = widen(first, fused.size(1)) + fused

@@ -17,7 +17,7 @@ from ..common.layers import (
     per_frame,
 )
 from ..common.multi_attention import MultiAttentionBlock
-from ..common.rdb import DenseWeights, ResidualDenseBlock
+from ..common.rdb import ResidualDenseBlock
 from ..common.wide_convs import WideConv2d, narrow, widen
 
 
@@ -117,21 +117,9 @@ class FRMABlock(LeanModule):
             for _ in range(num_attention_blocks)
         )
 
-    def encode(
-        self,
-        feature: Tensor,
-        strips: Strips = WHOLE_FRAMES,
-        weights: DenseWeights | None = None,
-    ) -> Tensor:
-        """Refine the feature of single frames, (N, C, H, W).
-
-        Args:
-            feature (Tensor): (N, C, H, W).
-            strips (Strips): How the frames are cut.
-            weights (DenseWeights, optional): See :class:`ResidualDenseBlock`.
-        """
-        given = {} if weights is None else dict(weights=weights)
-        return self.feature_rdb(feature, strips, **given)
+    def encode(self, feature: Tensor, strips: Strips = WHOLE_FRAMES) -> Tensor:
+        """Refine the feature of single frames, (N, C, H, W)."""
+        return self.feature_rdb(feature, strips)
 
     def refine(
         self,
@@ -140,7 +128,6 @@ class FRMABlock(LeanModule):
         flow_masks: Tensor | None,
         warped: Tensor | None,
         kernels: Tensor | None = None,
-        kernel_weights: DenseWeights | None = None,
         strips: Strips = WHOLE_FRAMES,
     ) -> tuple[Tensor, Tensor]:
         """Refine what belongs to a window.
@@ -153,8 +140,6 @@ class FRMABlock(LeanModule):
             warped (Tensor, optional): The window's feature so far, (N, C, H, W).
             kernels (Tensor, optional): Embedded degradation kernels,
                 (N, T, C, H, W).
-            kernel_weights (DenseWeights, optional): Of ``kernel_rdb``, if they have
-                been cut.
             strips (Strips): How the frames are cut.
 
         Returns:
@@ -167,10 +152,7 @@ class FRMABlock(LeanModule):
         guides = dict(centre=centre)
         if self.degradation_aware:
             guides['degradation'] = self.run_local(
-                lambda kernels: self._fuse_kernels(kernels, kernel_weights),
-                kernels,
-                halo=self.kernel_rdb.halo,
-                strips=strips,
+                self._fuse_kernels, kernels, halo=self.kernel_rdb.halo, strips=strips
             )
         width = self._attention_width(warped)
         feature = widen(warped, width)
@@ -226,10 +208,8 @@ class FRMABlock(LeanModule):
             fuse, flow_masks, frames.rows, *carry, halo=0, strips=strips
         )
 
-    def _fuse_kernels(self, kernels: Tensor, weights: DenseWeights | None) -> Tensor:
-        given = {} if weights is None else dict(weights=weights)
-        refined = per_frame(lambda x: self.kernel_rdb(x, **given), kernels)
-        return self.kernel_fusion(refined)
+    def _fuse_kernels(self, kernels: Tensor) -> Tensor:
+        return self.kernel_fusion(per_frame(self.kernel_rdb, kernels))
 
 
 class _AlignedFrames:

@@ -7,12 +7,7 @@ from torch import Tensor, nn
 
 from ...ops import WHOLE_FRAMES, Strips
 from ..common.layers import LeanModule, channels_last, check_sizes, conv_pair
-from ..common.rdb import (
-    DenseWeights,
-    FeatureExtractor,
-    dense_weights,
-    is_trained,
-)
+from ..common.rdb import FeatureExtractor
 from .frma import FRMABlock
 
 
@@ -130,14 +125,10 @@ class RefinementNet(LeanModule):
     def _encode_levels(self, inputs: Tensor, strips: Strips) -> Iterator[Tensor]:
         """Yield the features of (N, C_in, H, W), initial one first, (N, C, H, W)."""
         inputs = inputs.to(self.extractor.conv_first.weight.dtype)
-        inputs = channels_last(inputs)
-        first = self.extractor.blocks
-        weights = _cut([*first, *(block.feature_rdb for block in self.blocks)], inputs)
-        of_extractor = [weights[: len(first)]] if weights[0] else []
-        feature = self.extractor(inputs, strips, *of_extractor)
+        feature = self.extractor(channels_last(inputs), strips)
         yield feature
-        for block, of_block in zip(self.blocks, weights[len(first) :], strict=True):
-            feature = block.encode(feature, strips, of_block)
+        for block in self.blocks:
+            feature = block.encode(feature, strips)
             yield feature
 
     def anchor(self, feature: Tensor) -> Tensor:
@@ -166,25 +157,17 @@ class RefinementNet(LeanModule):
         # A copy, for a view would keep the whole level.
         centre = next(features)[:, self.num_frames // 2].clone()
         warped = None
-        weights = [None] * len(self.blocks)
-        if kernels is not None:
-            weights = _cut([block.kernel_rdb for block in self.blocks], kernels)
-        for block, kernel_weights in zip(self.blocks, weights, strict=True):
+        for block in self.blocks:
             feature = None  # releases one level before the next is stacked
             feature = next(features)
             flow_masks, warped = block.refine(
-                feature, centre, flow_masks, warped, kernels, kernel_weights, strips
+                feature, centre, flow_masks, warped, kernels, strips
             )
         return flow_masks, warped, feature
 
     def _fold_frames(self, warped: Tensor) -> Tensor:
         """(N, C, H, W), channel-major, -> (N, T, C/T, H, W)."""
         return channels_last(warped.unflatten(1, (-1, self.num_frames)).transpose(1, 2))
-
-
-def _cut(blocks: list, x: Tensor) -> list[DenseWeights] | list[None]:
-    """The weights of dense blocks, cut at once; None if the blocks are not trained."""
-    return dense_weights(blocks, x) if is_trained(blocks) else [None] * len(blocks)
 
 
 def split_windows(features: Iterable[Tensor], num_frames: int) -> Iterator[Tensor]:

@@ -7,7 +7,7 @@ from torch import nn
 
 from fmanet_mm.models import FMANet
 from fmanet_mm.models.common import layers, rdb, wide_convs
-from fmanet_mm.models.common.rdb import ResidualDenseBlock, dense_weights
+from fmanet_mm.models.common.rdb import ResidualDenseBlock, cut_dense_weights
 from fmanet_mm.models.common.wide_convs import (
     WideConv2d,
     cast_convolutions,
@@ -206,12 +206,14 @@ def test_padded_dense_blocks_equal_concatenation(padding):
     torch.manual_seed(0)
     blocks = [ResidualDenseBlock(6, 3, 3).double() for _ in range(2)]
     x = torch.rand(2, 6, 4, 5, dtype=torch.float64, requires_grad=True)
-    weights = dense_weights(blocks, x)
-    assert weights[0].parts[0].shape == (24, 8, 3, 3)
-    assert weights[1].fusion.shape == (8, 8 + 3 * 8, 1, 1)
     given, expected = x, x
-    for block, of_block in zip(blocks, weights, strict=True):
-        given = block(given, weights=of_block)
+    with cut_dense_weights(nn.Sequential(*blocks)):
+        assert blocks[0].weights_of_step.parts[0].shape == (24, 8, 3, 3)
+        assert blocks[1].weights_of_step.fusion.shape == (8, 8 + 3 * 8, 1, 1)
+        for block in blocks:
+            given = block(given)
+    assert blocks[0].weights_of_step is None
+    for block in blocks:
         dense = expected
         for layer in block.layers:
             dense = torch.cat((dense, F.leaky_relu(layer(dense), 0.2)), dim=1)
