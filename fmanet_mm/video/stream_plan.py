@@ -225,6 +225,8 @@ def _fits(stream: av.stream.Stream, packets: list[av.Packet], format: str) -> bo
         return False
     if _codec_name(stream) in _UNDECODABLE.get(format, ()):
         return False
+    if stream.type == 'attachment':
+        return format == 'matroska'  # WebM drops them without a word.
     file = io.BytesIO()
     try:
         with av.open(file, 'w', format=format) as trial:
