@@ -122,6 +122,16 @@ def read_colours(frame: av.VideoFrame, context: av.VideoCodecContext) -> Colours
     )
 
 
+def may_be_transparent(pixel_format: av.VideoFormat) -> bool:
+    """Whether a pixel format has an alpha channel, or a palette of colours with one."""
+    return len(pixel_format.components) in (2, 4) or pixel_format.has_palette
+
+
+def is_transparent(frame: av.VideoFrame) -> bool:
+    """Whether any pixel is not opaque; the frame's format must allow it."""
+    return bool(frame.reformat(format='rgba').to_ndarray()[..., 3].min() < 255)
+
+
 def is_hd(height: int) -> bool:
     """Whether frames without a declared matrix are assumed to be BT.709."""
     return height > _MAX_SD_HEIGHT

@@ -17,7 +17,14 @@ from av.video.reformatter import VideoReformatter
 
 from .clip_info import ClipInfo
 from .clock import ContinuousClock
-from .colour import Orientation, depth, read_colours, to_rgb
+from .colour import (
+    Orientation,
+    depth,
+    is_transparent,
+    may_be_transparent,
+    read_colours,
+    to_rgb,
+)
 from .container import declared_size, exact, open_container
 from .damage import DamageLog
 from .frames import TimedFrame
@@ -379,9 +386,9 @@ class VideoFileReader(FrameReader):
         is_deep = self._options.keep_depth and depth(first.format) > 8
         self._colours = read_colours(first, self._stream.codec_context)
         self.dtype = np.dtype(np.uint16 if is_deep else np.uint8)
+        self._may_be_transparent = may_be_transparent(first.format)
         # Decoders of VP8 and VP9 do not show the alpha channel, which is beside.
-        is_apart = self._stream.metadata.get('alpha_mode') == '1'
-        if len(first.format.components) in (2, 4) or is_apart:
+        if self._stream.metadata.get('alpha_mode') == '1':
             self._report_alpha()
         ratio = exact(self._stream.sample_aspect_ratio or Fraction(1))
         is_sideways = Orientation.of(first).transpose
@@ -391,6 +398,9 @@ class VideoFileReader(FrameReader):
         self, frame: av.VideoFrame, reformatter: VideoReformatter
     ) -> np.ndarray:
         try:
+            if self._may_be_transparent and is_transparent(frame):
+                self._may_be_transparent = False
+                self._report_alpha()
             return to_rgb(frame, reformatter, self.dtype)
         except (av.FFmpegError, OSError) as error:
             raise ValueError(

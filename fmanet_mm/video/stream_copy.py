@@ -132,13 +132,15 @@ class CopiedStreams:
         return [_describe(self._container.streams[index]) for index in indices]
 
     def lost_tags(self, plan: StreamPlan) -> list[str]:
-        """Name the tags that the container cannot hold, of the file and of streams."""
+        """Name the tags and chapters that the container cannot hold."""
         known = _KNOWN_STREAM_TAGS.get(self._format)
         if known is None:
             return []
         lost = []
         if self._format == 'avi':  # The others take them, without a standard.
             lost = [f'tag {name}' for name in self._unknown_tags()]
+            if num_chapters := len(self._container.chapters()):
+                lost.append(f'{num_chapters} chapters')
         if self._container.format.name == 'ogg':
             return lost  # Those of streams are those of the file.
         return lost + [

@@ -59,7 +59,9 @@ def test_the_last_picture_is_held(
         assert seen.end - seen.times[0] == pytest.approx(3, abs=0.002)
 
 
-def test_chapters_move_with_the_picture(restore, make, track, moving, tone, tmp_path):
+def test_chapters_move_with_the_picture(
+    restore, make, track, moving, tone, warned, tmp_path
+):
     unit = Fraction(1, 1000)
     chapters = [
         dict(id=index, start=start, end=end, time_base=unit, metadata={'title': 'A'})
@@ -76,6 +78,8 @@ def test_chapters_move_with_the_picture(restore, make, track, moving, tone, tmp_
     with av.open(str(tmp_path / 'out.mp4')) as container:
         _, moved = container.chapters()
     assert float(moved['start'] * moved['time_base']) == pytest.approx(1.2, abs=0.002)
+    assert restore(source, tmp_path / 'out.avi') == 0
+    assert 'left out: 2 chapters' in warned()
 
 
 @pytest.mark.parametrize('name', ['join.ts', 'join_cc.ts'])
