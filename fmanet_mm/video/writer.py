@@ -642,18 +642,27 @@ class VideoFileWriter(FrameWriter):
         """Close the open segment, and join the closed ones so they can be played."""
         try:
             self._segments.close()
-            if self._part is not None:
-                return self._adopt()
-            if self._segments.num_frames:
-                joined = self._join(is_partial=True)
-                _LOGGER.warning(
-                    'the frames of %s written so far can be played as %s',
-                    self.path,
-                    self._folder.publish_playable(joined),
-                )
         except (OSError, ValueError) as error:
             _LOGGER.warning('the last frames of %s are lost: %s', self.path, error)
+        if self._part is not None:
+            return self._adopt()
+        if self._segments.num_frames:
+            self._save_playable()
         return self._segments.num_frames
+
+    def _save_playable(self) -> None:
+        try:
+            playable = self._folder.publish_playable(self._join(is_partial=True))
+        except (OSError, ValueError) as error:
+            _LOGGER.warning(
+                'the frames of %s written so far are kept, but cannot be played: %s',
+                self.path,
+                error,
+            )
+            return
+        _LOGGER.warning(
+            'the frames of %s written so far can be played as %s', self.path, playable
+        )
 
     def _discard(self) -> None:
         self._segments.abandon()

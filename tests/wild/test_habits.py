@@ -1,5 +1,6 @@
 """What people do around a run: pipes, closed terminals, inputs that change."""
 
+import errno
 import json
 import os
 import signal
@@ -8,6 +9,7 @@ import sys
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import psutil
@@ -36,10 +38,11 @@ def copy(clip, out, resume, stop=None, **options):
     """Copy the frames of a clip, as many as are wanted before an interruption."""
     with open_frames(clip, ReadOptions(**options)) as frames:
         with open_writer(out, frames.info, resume=resume) as writer:
+            first = writer.missing[0].first
             for number, frame in enumerate(frames):
                 if number == stop:
                     raise KeyboardInterrupt
-                if number >= writer.missing[0].first:
+                if number >= first:
                     writer.write(frame)
 
 
@@ -95,6 +98,27 @@ def test_a_source_that_disappears_costs_no_picture(tmp_path, make_clip, caplog, 
                 writer.write(image)
             clip.unlink() if how == 'removed' else clip.write_bytes(b'')
     assert 'clip.mkv was removed or shortened' in caplog.text
+    assert len(read_clip(out)) == 4
+
+
+def test_a_disk_that_is_full_at_the_end_loses_nothing(
+    tmp_path, make_clip, caplog, monkeypatch
+):
+    clip, out = make_clip('clip.mkv', 4), tmp_path / 'out.mkv'
+    opened = av.open
+
+    def refuse(file, *arguments, **options):
+        if 'joined' in str(file):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return opened(file, *arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(av, 'open', refuse)
+        with pytest.raises(OSError, match='out.mkv cannot be written: No space left'):
+            copy(clip, out, KEEP)
+    assert 'are kept, but cannot be played: ' in caplog.text
+    assert 'lost' not in caplog.text
+    copy(clip, out, RESUME)
     assert len(read_clip(out)) == 4
 
 
