@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import av
 from av.filter import Graph
+from av.format import Flags
 
 from .clock import ContinuousClock
 from .container import exact, open_container
@@ -288,11 +289,13 @@ def _stream_tags(stream: av.stream.Stream) -> dict[str, str]:
 
 
 class _Target:
-    """A stream of the output, whose times must increase."""
+    """A stream of the output, whose times must increase, or at least not decrease."""
 
     def __init__(self, stream: av.stream.Stream) -> None:
         self.stream = stream
         self._last = None
+        allows_equal = stream.container.format.flags & Flags.ts_nonstrict.value
+        self._step = 0 if allows_equal else 1
 
     def _settle(self, packet: av.Packet) -> av.Packet:
         """Convert times to the stream's unit; like FFmpeg's tool, let them increase."""
@@ -304,8 +307,8 @@ class _Target:
             None if ticks is None else floor(ticks * factor + Fraction(1, 2))
             for ticks in (packet.pts, packet.dts, packet.duration)
         )
-        if self._last is not None and dts <= self._last:
-            dts = self._last + 1
+        if self._last is not None:
+            dts = max(dts, self._last + self._step)
         self._last = dts
         packet.time_base = unit
         packet.dts, packet.pts = dts, dts if pts is None else max(pts, dts)

@@ -124,7 +124,7 @@ def plan_streams(
         else:
             plan.left_out.append(stream.index)
     if format == 'avi' and not is_cut:
-        _pad_in_avi(plan, container, zero, tick)
+        _pad_in_avi(plan, container, samples, zero, tick)
     return plan
 
 
@@ -182,8 +182,7 @@ def _start_of(stream: av.stream.Stream, packets: list[av.Packet]) -> Fraction | 
 
     MP4 leaves the priming out of a stream's start, Matroska does not.
     """
-    times = [p.pts * exact(p.time_base) for p in packets if p.pts is not None]
-    first = min(times, default=None)
+    first = min(_times(packets), default=None)
     if first is not None and stream.type == 'audio' and stream.sample_rate:
         first += Fraction(stream.codec_context.delay, stream.sample_rate)
     start = stream.start_time
@@ -191,6 +190,11 @@ def _start_of(stream: av.stream.Stream, packets: list[av.Packet]) -> Fraction | 
         return first
     start = start * exact(stream.time_base)
     return start if first is None else max(start, first)
+
+
+def _times(packets: list[av.Packet]) -> list[Fraction]:
+    """Presentation times of packets in seconds, as far as they are known."""
+    return [p.pts * exact(p.time_base) for p in packets if p.pts is not None]
 
 
 def _is_kept_timecode(stream: av.stream.Stream, format: str, is_cut: bool) -> bool:
@@ -236,7 +240,7 @@ def _fits(stream: av.stream.Stream, packets: list[av.Packet], format: str) -> bo
             for packet in _from_zero(packets):
                 packet.stream = target
                 trial.mux(packet)
-        return not packets or _can_be_read(file.getvalue(), stream)
+        return not packets or _can_be_read(file.getvalue(), stream, packets)
     except (ValueError, NotImplementedError, av.FFmpegError):
         return False
 
@@ -250,8 +254,10 @@ def _from_zero(packets: list[av.Packet]) -> Iterator[av.Packet]:
         yield packet
 
 
-def _can_be_read(data: bytes, stream: av.stream.Stream) -> bool:
-    """Whether a trial gives packets, which can be decoded if they are audio."""
+def _can_be_read(
+    data: bytes, stream: av.stream.Stream, written: list[av.Packet]
+) -> bool:
+    """Whether a trial gives packets, which are heard in time if they are audio."""
     with av.open(io.BytesIO(data)) as trial:
         [copy] = trial.streams
         if copy.type != stream.type:
@@ -259,8 +265,22 @@ def _can_be_read(data: bytes, stream: av.stream.Stream) -> bool:
         packets = [packet for packet in trial.demux(copy) if packet.size]
         if stream.type == 'audio':
             # MP4 names layer 2 of MPEG audio like layer 3.
-            return _decodes(copy, packets)
+            return _decodes(copy, packets) and (
+                trial.format.name != 'avi' or _keeps_pace(written, packets)
+            )
         return bool(packets) and _codec_name(copy) == _codec_name(stream)
+
+
+def _keeps_pace(written: list[av.Packet], read: list[av.Packet]) -> bool:
+    """Whether packets have the times they were written with.
+
+    AVI has none but a rate, and not for every codec the right one.
+    """
+    spans = []
+    for packets in (written, read):
+        times = _times(packets)
+        spans.append(max(times, default=0) - min(times, default=0))
+    return abs(spans[1] - spans[0]) <= spans[0] / 5 + _IN_STEP
 
 
 def _decodes(stream: av.stream.Stream, packets: list[av.Packet]) -> bool:
@@ -287,14 +307,19 @@ def _find_lossless(
 def _pad_in_avi(
     plan: StreamPlan,
     container: av.container.InputContainer,
+    samples: dict[int, list[av.Packet]],
     zero: Fraction,
     tick: Fraction,
 ) -> None:
-    """Convert audio that must be padded to begin with the picture."""
-    lead = -(-plan.lead(zero) // tick) * tick
+    """Convert audio that must be padded to begin with the picture.
+
+    Packets that begin earlier cannot be copied.
+    """
+    begin = zero - -(-plan.lead(zero) // tick) * tick
     for index in list(plan.copied):
         stream = container.streams[index]
-        late = plan.starts.get(index, zero) - (zero - lead)
+        times = [t for t in _times(samples[index]) if t >= begin]
+        late = max(min(times, default=begin), plan.starts.get(index, begin)) - begin
         if stream.type == 'audio' and late > _IN_STEP:
             plan.copied.remove(index)
             short, long = _LOSSLESS['avi']

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 FRAMES = [index / 25 for index in range(5)]
+RATE = 16000
 SOUNDS = {
     'adpcm_ima_wav': 'avi',
     'adpcm_ms': 'avi',
@@ -269,3 +270,32 @@ def test_motion_jpeg_of_cameras(restore, look, tmp_path, suffix):
         assert upright.shape == (96, 64, 3)
         assert np.abs(upright[60:].mean((0, 1)) - (40, 90, 200)).max() < 4
         assert np.abs(upright[:20].mean((0, 1)) - 250).max() < 4
+
+
+@pytest.mark.parametrize(
+    ('codec', 'source', 'target'),
+    [('flac', 'mkv', 'avi'), ('adpcm_swf', 'flv', 'avi'), ('ac3', 'mkv', 'avi')],
+)
+def test_audio_stays_in_step(
+    restore, make, track, moving, tone, look, tmp_path, codec, source, target
+):
+    [(_, loud)] = tone(0, 0.3)
+    sound = [(0, np.concatenate((np.zeros(RATE // 2, np.int16), loud)))]
+    options = dict(rate=44100, layout='stereo')
+    video = track('flv' if source == 'flv' else 'libx264', moving(FRAMES))
+    path = make(f'in.{source}', video, track(codec, sound, options))
+    assert restore(path, tmp_path / f'out.{target}') == 0
+    before, after = look(path), look(tmp_path / f'out.{target}')
+    assert after.onset - after.times[0] == pytest.approx(
+        before.onset - before.times[0], abs=0.01
+    )
+
+
+@pytest.mark.parametrize('target', ['mkv', 'mp4', 'mov', 'avi'])
+@pytest.mark.parametrize('name', ['truehd.mkv', 'dts.mkv'])
+def test_audio_of_discs_stays_in_step(restore, files, look, tmp_path, name, target):
+    """TrueHD has 1200 packets a second, more than Matroska has times."""
+    assert restore(files / name, tmp_path / f'out.{target}') == 0
+    before, after = look(files / name), look(tmp_path / f'out.{target}')
+    assert before.onset - before.times[0] == pytest.approx(0.3, abs=0.015)
+    assert after.onset - after.times[0] == pytest.approx(0.3, abs=0.015)
