@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from itertools import pairwise
 from typing import NamedTuple
 
 import av
@@ -123,8 +124,8 @@ def plan_streams(
             plan.converted[stream.index] = encoder
         else:
             plan.left_out.append(stream.index)
-    if format == 'avi' and not is_cut:
-        _pad_in_avi(plan, container, samples, zero, tick)
+    if format == 'avi':
+        _pad_in_avi(plan, container, samples, zero, tick, is_cut)
     return plan
 
 
@@ -310,16 +311,20 @@ def _pad_in_avi(
     samples: dict[int, list[av.Packet]],
     zero: Fraction,
     tick: Fraction,
+    is_cut: bool,
 ) -> None:
     """Convert audio that must be padded to begin with the picture.
 
-    Packets that begin earlier cannot be copied.
+    Packets that begin earlier cannot be copied. Where a part begins, the first packet
+    may be late by its length.
     """
     begin = zero - -(-plan.lead(zero) // tick) * tick
     for index in list(plan.copied):
         stream = container.streams[index]
         times = [t for t in _times(samples[index]) if t >= begin]
         late = max(min(times, default=begin), plan.starts.get(index, begin)) - begin
+        if is_cut:
+            late = max((b - a for a, b in pairwise(times)), default=Fraction(0))
         if stream.type == 'audio' and late > _IN_STEP:
             plan.copied.remove(index)
             short, long = _LOSSLESS['avi']
