@@ -66,6 +66,13 @@ def parse_args() -> argparse.Namespace:
         'GPU); clips: always 1',
     )
     add(
+        '--batch',
+        type=positive,
+        default=1,
+        metavar='FRAMES',
+        help='frames that streams compute at once (default: 1)',
+    )
+    add(
         '--clip-lengths',
         nargs='*',
         type=positive,
@@ -137,7 +144,7 @@ def default_device() -> str:
 
 
 def list_tasks(args: argparse.Namespace) -> list[Task]:
-    shapes = [('frame', 1, *size) for size in args.sizes]
+    shapes = [('frame', args.batch, *size) for size in args.sizes]
     shapes += [('clip', length, *args.clip_size) for length in args.clip_lengths]
     if args.training:
         batch, patch = args.training
@@ -162,7 +169,7 @@ class Run:
 
     def __init__(self, task: Task, case: Case, args: argparse.Namespace) -> None:
         self.task, self.case, self.device = task, case, args.device
-        self.frames = task.count if task.kind == 'clip' else 1
+        self.frames = 1 if task.kind == 'training' else task.count
         self.worker = Worker(task, case, args.device, args.threads)
         self.counted = dict(macs=None, tensor_bytes=None)
         self.seconds = []
@@ -220,7 +227,9 @@ class Run:
             min_seconds=min(seconds, default=None),
             per_second=1 / middle if seconds else None,
             macs_per_pixel=macs and macs / task.pixels,
-            flops_per_second=2 * macs / middle if macs and seconds else None,
+            flops_per_second=2 * macs / self.frames / middle
+            if macs and seconds
+            else None,
             tensor_bytes=None if case.compile_mode or on_gpu else tensor_bytes,
             peak_bytes=self.peak_bytes,
             max_difference=self.max_difference,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
-from itertools import cycle
+from itertools import cycle, islice
 
 import torch
 import torch.nn.functional as F
@@ -59,7 +59,7 @@ def inspect(task: Task, case: Case, device: torch.device) -> dict[str, int]:
     """Count what needs no clock, with tensors that have shapes but no data.
 
     Without a memory budget, a stream is counted on the strips that are fastest, however
-    little memory this machine has.
+    little memory this machine has; and always frame by frame.
 
     Args:
         task (Task): What is computed.
@@ -134,9 +134,9 @@ def _restoration(
     endless = restore(cycle(clip))
 
     @torch.no_grad()
-    def next_frame() -> Tensor:
+    def next_frames() -> Tensor:
         with _precision(case, device):
-            return next(endless)
+            return deque(islice(endless, task.count), maxlen=1).pop()
 
     @torch.no_grad()
     def whole_clip() -> Tensor:
@@ -149,8 +149,8 @@ def _restoration(
         # The first window repeats a frame, for which code is compiled separately. One
         # cycle later, this case is at the same frame as the others.
         for _ in clip:
-            next_frame()
-    return next_frame
+            next_frames()
+    return next_frames
 
 
 def _choose_restore(
@@ -188,7 +188,11 @@ def _choose_restore(
         refine = torch.compile(refine, mode=case.compile_mode)
     if strips:
         return partial(_restore_stream, encode, refine, strips)
-    return StreamingRestorer(network, task.memory_budget, dtype).restore
+    batch_size = task.count if task.kind == 'frame' else None
+    restorer = StreamingRestorer(
+        network, task.memory_budget, dtype, batch_size=batch_size
+    )
+    return restorer.restore
 
 
 def _compiled(model: nn.Module, case: Case) -> nn.Module:

@@ -39,9 +39,10 @@ class Task:
     """What is computed.
 
     Attributes:
-        kind (str): 'frame': the next frame of an endless clip; 'clip': a complete clip;
+        kind (str): 'frame': the next of an endless clip; 'clip': a complete clip;
             'training': a step of stage 2.
-        count (int): Frames of the clip (1 if it is endless), or windows of the batch.
+        count (int): Frames of the clip; of an endless one those that a stream computes
+            at once; or windows of the batch.
         height (int): Of the LR frames.
         width (int): Width of the LR frames.
         tiny (bool): Whether to use a tiny network instead of the published one.
@@ -63,10 +64,12 @@ class Task:
 
     def __str__(self) -> str:
         size = f'{self.height}x{self.width}'
-        count = dict(clip=', clip length {}', training=', batch {}').get(self.kind, '')
+        batch = ', batches of {}' if self.count > 1 else ''
+        counts = dict(frame=batch, clip=', clip length {}', training=', batch {}')
         budget = self.memory_budget and f', streams within {self.memory_budget:g} GiB'
         tiny = self.tiny and ', tiny network'
-        return size + count.format(self.count) + (budget or '') + (tiny or '')
+        count = counts[self.kind].format(self.count)
+        return size + count + (budget or '') + (tiny or '')
 
 
 def frame_size(text: str) -> tuple[int, int]:

@@ -11,7 +11,7 @@ bound them.
 The rates are those of one H100 80GB with torch 2.11 and CUDA 13.0; a 3x3 convolution
 was timed on 3 frames of 180x320 in channels_last. The others are divided out of
 profiles of the published network at that size, so they hold for large frames and for
-tensors beyond the caches. Three are assumptions, and say so.
+tensors beyond the caches. Four are assumptions, and say so.
 
 Predicted and measured milliseconds of a frame, of the package as it was when it was
 measured (0.1.0) and of the published form. Only the stream with weights in bf16 gave
@@ -51,6 +51,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from fmanet_mm.ops import Strips
+from fmanet_mm.ops.fused import find_kernels
+from fmanet_mm.restoration.batches import split_batch, stack_windows
 from fmanet_mm.restoration.protocol import WindowNetwork
 from fmanet_mm.restoration.streaming import GPU_CHANNELS
 
@@ -65,6 +67,13 @@ What the 417 copies of a window took, 5.8 ms, beyond the rest of them.
 
 DEPTHWISE_GBS = 1500
 """Of depth-wise convolutions: 3.0 ms for 120 of 90 and 239 channels."""
+
+FUSED_GBS = 2300
+"""Of fused kernels that compute about as long as they move data.
+
+An assumption: four fifths of a copy's. They read a row once and its neighbours in the
+caches, and their arithmetic, counted in instructions, takes no longer.
+"""
 
 GRID_SAMPLE_GBS = 1950
 """Of grid sampling: 1.1 ms for 15 of (27, 10, 180, 320) and two of images."""
@@ -129,6 +138,9 @@ DTYPES = dict(
     fp32=torch.float32, tf32=torch.float32, bf16=torch.bfloat16, fp16=torch.float16
 )
 
+_FUSED = dict(
+    depthwise='depth-wise', gated_depthwise='depth-wise', channel_sums='matrix product'
+)
 _COPIES = ('clone', 'copy_', '_to_copy', 'pixel_shuffle', 'pixel_unshuffle')
 _UNINITIALISED = ('empty', 'empty_like', 'empty_strided', 'new_empty')
 
@@ -307,8 +319,9 @@ def frame_cost(
     width: int,
     dtype: str = 'bf16',
     autocast: bool = False,
+    batch_size: int = 1,
 ) -> FrameCost:
-    """Predict what the next frame of a stream costs.
+    """Predict what the next frame of a stream costs, or the next batch of frames.
 
     Args:
         network (WindowNetwork): A module in evaluation mode, on any device; the meta
@@ -319,6 +332,7 @@ def frame_cost(
         dtype (str): One of :data:`DTYPES`.
         autocast (bool): Whether weights and frames are float32, and the type is
             autocast's.
+        batch_size (int): Frames, and windows, that are computed at once.
 
     Returns:
         FrameCost: Kernel by kernel.
@@ -334,10 +348,12 @@ def frame_cost(
     )
     with without_gpu(DTYPES[dtype] if autocast else None):
         to_gpu(network, stored)
-        frame = torch.empty(1, 3, height, width, dtype=stored)
-        encoded, encode = record(lambda: network.encode(frame, strips))
-        window = [encoded] * network.num_frames
-        _, refine = record(lambda: network.refine(window, strips))
+        frames = torch.empty(batch_size, 3, height, width, dtype=stored)
+        find_kernels(frames)  # starts some when it is first called
+        encoded, encode = record(lambda: network.encode(frames, strips))
+        stream = split_batch(encoded, 1) * (network.num_frames + batch_size - 1)
+        windows = [stream[i : i + network.num_frames] for i in range(batch_size)]
+        _, refine = record(lambda: network.refine(stack_windows(windows), strips))
     tf32 = dtype == 'tf32'
     return FrameCost(*(list(kernels(part, tf32)) for part in (encode, refine)))
 
@@ -530,9 +546,16 @@ def _moving(operation: Operation, name: str) -> Kernel:
     if name == 'copy_':
         inputs = inputs[1:]
     moved = sum(x.bytes for x in (*inputs, *outputs))
+    if name == 'fmanet_mm.dense_layer':
+        # Of each input it reads as many channels as it writes.
+        moved = (len(inputs) + 1) * outputs[0].bytes
     if name in _COPIES:
         transposes = inputs[-1].fastest != outputs[0].fastest
         return _moving_kernel('copy', moved, TRANSPOSE_GBS if transposes else COPY_GBS)
+    fused = _FUSED.get(name.removeprefix('fmanet_mm.'))
+    if fused:
+        flops = 2 * 9 * prod(inputs[0].shape) if fused == 'depth-wise' else 0
+        return _moving_kernel(fused, moved, FUSED_GBS, flops)
     if name.startswith(('grid_sampler', 'fmanet_mm.warp')):
         return _moving_kernel('grid sample', moved, GRID_SAMPLE_GBS)
     return _moving_kernel('elementwise', moved)
@@ -608,9 +631,23 @@ def main() -> None:
     parser.add_argument(
         '--autocast', action='store_true', help='keep weights and frames in float32'
     )
+    parser.add_argument(
+        '--batch',
+        type=int,
+        default=1,
+        metavar='FRAMES',
+        help='frames that are computed at once (default: 1)',
+    )
     args = parser.parse_args()
     network = build_package(False, torch.device('meta')).eval()
-    print(table(frame_cost(network, *args.size, args.dtype, args.autocast)))
+    cost = frame_cost(network, *args.size, args.dtype, args.autocast, args.batch)
+    print(table(cost))
+    if args.batch > 1:
+        eager_ms, device_ms = cost.eager_ms, cost.total.device_ms
+        print(
+            f'a frame of the batch: {eager_ms / args.batch:.1f} ms, '
+            f'{device_ms / args.batch:.1f} ms in a CUDA graph'
+        )
 
 
 if __name__ == '__main__':

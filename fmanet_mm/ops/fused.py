@@ -1,5 +1,6 @@
 """Operations that a GPU computes in one kernel, and what they consist of elsewhere."""
 
+from collections.abc import Sequence
 from functools import cache
 from types import ModuleType
 
@@ -7,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from mmengine.logging import print_log
 from torch import Tensor
+
+from .precision import at_least_float32, is_half
 
 _TYPES = (torch.float32, torch.float16, torch.bfloat16)
 """Types that the kernels compute with."""
@@ -39,12 +42,54 @@ def normalise(x: Tensor, channels: int, centred: bool, eps: float) -> Tensor:
     return x.permute(0, 3, 1, 2)
 
 
-def gelu_gate(gate: Tensor, value: Tensor) -> Tensor:
-    """``gelu(gate) * value``, each (N, C, H, W)."""
-    kernels = find_kernels(gate)
+def dense_layer(parts: Sequence[Tensor], growth: int, slope: float) -> Tensor:
+    """Output of the last layer so far of a dense block.
+
+    Args:
+        parts (Sequence[Tensor]): For the block's input and the layers before, what it
+            adds to the layer that reads it first and to those behind, (N, C_i, H, W).
+        growth (int): Channels of a layer.
+        slope (float): Of the LeakyReLU.
+
+    Returns:
+        Tensor: (N, growth, H, W).
+    """
+    kernels = find_kernels(parts[0])
     if kernels:
-        return kernels.gelu_gate(gate, value)
-    return F.gelu(gate).mul_(value)
+        return kernels.dense_layer(list(parts), growth, slope)
+    own = [
+        part.narrow(1, growth * behind, growth)
+        for behind, part in enumerate(reversed(parts))
+    ]
+    total = own.pop()
+    while own:
+        total = total + own.pop()
+    # Dense, since convolving a slice of channels is slow.
+    return F.leaky_relu(total, slope)
+
+
+def activated_sum(
+    x: Tensor, shared: Tensor, other: Tensor | None, slope: float
+) -> Tensor:
+    """Add features up in at least float32, and apply a LeakyReLU.
+
+    Args:
+        x (Tensor): Of each frame, (N, T, C, H, W); may be overwritten.
+        shared (Tensor): Of all frames of a window, (N, C, H, W).
+        other (Tensor, optional): (N, T, C, H, W).
+        slope (float): Of the LeakyReLU.
+
+    Returns:
+        Tensor: (N, T, C, H, W), of the type of ``x``.
+    """
+    kernels = find_kernels(x)
+    if kernels:
+        return kernels.activated_sum(x, shared, other, slope)
+    total = at_least_float32(x)
+    total += shared.unsqueeze(1)
+    if other is not None:
+        total += other
+    return F.leaky_relu(total, slope, inplace=True).to(x.dtype)
 
 
 def find_kernels(x: Tensor) -> ModuleType | None:
@@ -54,14 +99,18 @@ def find_kernels(x: Tensor) -> ModuleType | None:
     return None
 
 
+def find_product_kernels(x: Tensor) -> ModuleType | None:
+    """As :func:`find_kernels`, for products, which float32 has better ones for."""
+    return find_kernels(x) if is_half(x) else None
+
+
 @cache
 def load_kernels(device: torch.device) -> ModuleType | None:
-    """Import the kernels and try one, which also needs a driver and a C compiler."""
+    """Import the kernels and try some, which needs a driver and a C compiler."""
     try:
         from . import triton_kernels
 
-        one = torch.ones(1, 1, 1, 1, device=device)
-        triton_kernels.gelu_gate(one, one)
+        triton_kernels.try_kernels(device)
     except Exception as error:
         print_log(
             f'restoring without Triton, which is slower: {error}; it needs the package '

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from ..ops import Strips
-from .memory import is_out_of_memory
+from .memory import is_graphed, is_out_of_memory
 from .protocol import LevelNetwork, WindowNetwork
 
 
@@ -17,20 +17,23 @@ class GraphedFunctions:
     """Functions of a network on a GPU, captured for frames of one size.
 
     A graph is captured with the second call for a size, and is released for another
-    size. Frames on strips, and all frames if capturing fails, are computed without.
+    size. Large frames, those on strips, and all frames if capturing fails, are computed
+    without.
     """
 
     def __init__(self) -> None:
         self._size: tuple | None = None
         self._calls: dict[Hashable, CapturedCall | None] = {}
         self._pool: tuple | None = None
-        self._works = True
+        self._works, self._pays = True, False
 
     def follow(self, frame: Tensor, strips: Strips) -> None:
         """Release graphs of frames of another size, and those that strips replace."""
         size = frame.shape, frame.dtype, strips
         if size != self._size:
             self._size = size
+            height, width = frame.shape[-2:]
+            self._pays = is_graphed(height, width, strips)
             self.release()
 
     def release(self) -> None:
@@ -49,7 +52,7 @@ class GraphedFunctions:
             argument (Any): Tensors in any nesting of tuples and lists.
             strips (Strips): How the frames are cut.
         """
-        if not self._works or strips.rows is not None:
+        if not (self._works and self._pays):
             return function(argument, strips)
         if key not in self._calls:
             # The first call measures, compiles and chooses algorithms.
@@ -105,6 +108,10 @@ class GraphedNetwork:
     def refine(self, window: Sequence[Any], strips: Strips) -> Tensor:
         """See :meth:`WindowNetwork.refine`."""
         return self._graphs.call('refine', self.network.refine, tuple(window), strips)
+
+    def release(self) -> None:
+        """See :meth:`GraphedFunctions.release`."""
+        self._graphs.release()
 
 
 class GraphedLevels:

@@ -14,7 +14,7 @@ from ..utils.levels import restore_by_levels
 from ..utils.windows import check_frames
 from .adapters import RESTORERS
 from .cuda_graphs import GraphedLevels
-from .memory import FirstStrips, frame_without_data, without_data
+from .memory import FirstStrips, frame_without_data, is_graphed, without_data
 from .protocol import LevelNetwork
 from .streaming import StripedRestorer
 
@@ -40,13 +40,13 @@ def level_peak_bytes(
         width (int): Their width.
         strips (Strips): On which they are computed.
         dtype (torch.dtype): Of the features; under autocast, autocast's.
-        graphs (bool): Whether whole frames are computed by CUDA graphs, which keep
+        graphs (bool): Whether small frames are computed by CUDA graphs, which keep
             arguments and results of their own.
 
     Returns:
         int: Bytes.
     """
-    copies = 2 if graphs and strips.rows is None else 1
+    copies = 2 if graphs and is_graphed(height, width, strips) else 1
     network = without_data(network, dtype)
     first = FirstStrips(strips.rows)
     with LiveBytes() as made:

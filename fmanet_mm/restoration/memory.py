@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Sequence
+from math import ceil
 from typing import Any
 
 import torch
@@ -11,10 +12,19 @@ from ..ops import WHOLE_FRAMES, Strips
 from ..ops.live_bytes import LiveBytes
 from ..ops.strips import Strip
 from ..utils.host_memory import free_host_bytes
+from .batches import split_batch, stack_windows
 from .protocol import LevelNetwork, RecurrentNetwork, WindowNetwork
 
 USABLE_PART = 0.8
 """Of free memory; the rest is for what operations allocate for themselves."""
+
+GRAPHED_PIXELS = 400 * 640
+"""LR pixels of the largest frames that are computed by CUDA graphs.
+
+For larger ones a GPU needs longer than a CPU needs to start all kernels, as predicted
+by ``benchmarks/cost_model.py``; and graphs keep arguments and results of their own,
+half as much again as is needed without.
+"""
 
 
 class FirstStrips(Strips):
@@ -30,6 +40,7 @@ class FirstStrips(Strips):
         return super().split(height, halo, max_rows)[:2]
 
 
+@torch.inference_mode(False)  # in which parts of operations would not be seen
 @torch.no_grad()
 def streaming_peak_bytes(
     network: WindowNetwork,
@@ -38,11 +49,13 @@ def streaming_peak_bytes(
     strips: Strips = WHOLE_FRAMES,
     dtype: torch.dtype = torch.float32,
     graphs: bool = False,
+    batch_size: int = 1,
 ) -> int:
     """Most bytes of tensors alive at once while a video is restored.
 
-    Those are T encoded frames, which are kept, the output, and temporaries. Found by
-    running the network on tensors without data; weights are not counted.
+    Those are encoded frames, which are kept while they are in a window, the output, and
+    temporaries. Found by running the network on tensors without data; weights are not
+    counted.
 
     Args:
         network (WindowNetwork): The network.
@@ -50,20 +63,26 @@ def streaming_peak_bytes(
         width (int): Their width.
         strips (Strips): On which they are computed.
         dtype (torch.dtype): Of the features; under autocast, autocast's.
-        graphs (bool): Whether whole frames are computed by CUDA graphs, which keep
+        graphs (bool): Whether small frames are computed by CUDA graphs, which keep
             encoded frames of their own.
+        batch_size (int): Frames, and windows, that are computed at once.
 
     Returns:
         int: Bytes.
     """
     network = without_data(network, dtype)
     first = FirstStrips(strips.rows)
+    num_frames = network.num_frames
+    graphs = graphs and is_graphed(height, width, strips)
+    # Those of the windows' centres, and those that reach beyond them.
+    batches = 1 + 2 * ceil(num_frames // 2 / batch_size)
     with LiveBytes() as tensors:
-        window = []
-        for _ in range(network.num_frames):
-            image = frame_without_data(height, width, dtype)
-            window.append(network.encode(image, first))
-        copies = tree_map(torch.clone, window) if graphs and not strips.rows else None
+        frames = []
+        for _ in range(batches):
+            images = frame_without_data(height, width, dtype, batch_size)
+            frames += split_batch(network.encode(images, first), batch_size)
+        window = stack_windows([frames[i : i + num_frames] for i in range(batch_size)])
+        copies = tree_map(torch.clone, window) if graphs else None
         network.refine(window, first)
         del copies
     return tensors.peak
@@ -101,14 +120,21 @@ def without_data(network: object, dtype: torch.dtype) -> Any:
     return network
 
 
-def frame_without_data(height: int, width: int, dtype: torch.dtype) -> torch.Tensor:
-    """A frame, (1, 3, H, W), of which only the shape is followed."""
+def frame_without_data(
+    height: int, width: int, dtype: torch.dtype, count: int = 1
+) -> torch.Tensor:
+    """Frames, (N, 3, H, W), of which only the shape is followed."""
     return torch.empty(
-        (1, 3, height, width),
+        (count, 3, height, width),
         device='meta',
         dtype=dtype,
         memory_format=torch.channels_last,
     )
+
+
+def is_graphed(height: int, width: int, strips: Strips) -> bool:
+    """Whether a GPU computes frames of a size by CUDA graphs."""
+    return strips.rows is None and height * width <= GRAPHED_PIXELS
 
 
 def choose_strips(

@@ -21,6 +21,10 @@ from ..utils.motion import LearnedDegradation
 class ClipRestorer(Protocol):
     """Restores clips frame by frame.
 
+    One that computes several frames at once has a method ``period(height, width)``: an
+    output is the same to the last bit if its clip begins a multiple of this number of
+    frames earlier or later. Without the method it may begin anywhere.
+
     Attributes:
         scale (int): Ratio of the output's size to the input's, s.
         context (int, optional): Frames on either side that an output depends on; None:
@@ -66,6 +70,10 @@ class ClipRestorer(Protocol):
 class WindowNetwork(Protocol):
     """Restores the centre frame of a window, encoding each frame once.
 
+    A network that sets ``takes_batches`` to True encodes N frames and refines N windows
+    in one call, each as it does alone; its encoded frames are tensors, (N, ...), in any
+    nesting of tuples and lists. Others are called with N = 1 only.
+
     Attributes:
         num_frames (int): Frames of a window, T; odd.
         scale (int): Ratio of the output's size to the input's, s.
@@ -79,11 +87,11 @@ class WindowNetwork(Protocol):
         ...
 
     def encode(self, frame: Tensor, strips: Strips) -> Any:
-        """Compute from (1, 3, H, W) what does not depend on the neighbours."""
+        """Compute from (N, 3, H, W) what does not depend on the neighbours."""
         ...
 
     def refine(self, window: Sequence[Any], strips: Strips) -> Tensor:
-        """Restore the centre of T encoded frames, (1, 3, sH, sW)."""
+        """Restore the centres of T encoded batches of frames, (N, 3, sH, sW)."""
         ...
 
 

@@ -1,8 +1,9 @@
 """Restoring streams: encode every frame once, refine every window."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
+from itertools import repeat
 from typing import Any
 
 import torch
@@ -11,6 +12,13 @@ from torch import Tensor
 
 from ..ops import Strips
 from ..utils.windows import check_frames, sliding_windows
+from .batches import (
+    fastest_batch,
+    in_batches,
+    split_batch,
+    stack_frames,
+    stack_windows,
+)
 from .cuda_graphs import GraphedNetwork
 from .memory import choose_strips, free_bytes, is_out_of_memory, streaming_peak_bytes
 from .protocol import WindowNetwork
@@ -91,20 +99,19 @@ class StripedRestorer:
         return Strips.fastest(height, width, self.device)
 
     def plan(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
-        """Choose the strips when the size of the frames is known, once for a size."""
+        """Choose the settings when the size of the frames is known, once for a size."""
         for index, frame in enumerate(frames):
             size = (*frame.shape[1:], self._feature_dtype(frame))
             if index == 0 and size != self._size:
                 self._size = size
-                self.strips = self._choose_strips(*size)
+                self._choose(*size)
             yield frame
 
     def compute(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Call a function, strips last; if memory runs out, again on lower strips."""
         while True:
             try:
-                with self._autocast():
-                    return function(*arguments, self.strips)
+                return self._call(function, *arguments)
             except Exception as error:
                 lower = self.strips.halved(self._size[0])
                 if not is_out_of_memory(error) or lower is None:
@@ -135,17 +142,27 @@ class StripedRestorer:
         finally:
             self._autocast_dtype, self.prepared = in_half
 
+    def _choose(self, height: int, width: int, dtype: torch.dtype) -> None:
+        self.strips = self._choose_strips(height, width, dtype)
+
     def _choose_strips(self, height: int, width: int, dtype: torch.dtype) -> Strips:
-        budget = self._memory_budget
         return choose_strips(
             self.prepared,
             height,
             width,
-            free_bytes(self.device) if budget is None else budget * 2**30,
+            self._budget_bytes(),
             dtype,
             self.fastest_strips(height, width),
             self.measure,
         )
+
+    def _budget_bytes(self) -> float:
+        budget = self._memory_budget
+        return free_bytes(self.device) if budget is None else budget * 2**30
+
+    def _call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        with self._autocast():
+            return function(*arguments, self.strips)
 
     def _autocast(self):
         is_prepared = self.prepared is not self.network
@@ -171,16 +188,28 @@ class StreamingRestorer(StripedRestorer):
     same, the frame is computed again on strips half as high. A frame that is not finite
     in half precision is computed again in float32.
 
+    A GPU computes several small frames as one batch, if the network takes batches and
+    the memory allows it: N consecutive frames are encoded, then N consecutive windows
+    refined. A batch always has the size that was chosen for the frames, the last one of
+    a clip as well, so that every frame is computed by the same kernels. Outputs come up
+    to two batches later than one by one. If memory runs out, frames are computed one by
+    one from then on.
+
     Args:
         network (WindowNetwork): In evaluation mode.
         memory_budget (float, optional): See :class:`StripedRestorer`.
         autocast_dtype (torch.dtype, optional): See :class:`StripedRestorer`.
+        batch_size (int, optional): Frames of a batch, if they fit into memory and stay
+            whole; else they are computed one by one. By default that of
+            :func:`~fmanet_mm.restoration.batches.fastest_batch`.
 
     Attributes:
         context (int): T // 2.
+        batch_size (int): Frames that are computed at once, chosen with the first one.
 
     Raises:
-        ValueError: If the network restores no windows, or the budget is not positive.
+        ValueError: If the network restores no windows or takes no batches, the budget
+            is not positive, or ``batch_size`` is below 1.
     """
 
     measure = staticmethod(streaming_peak_bytes)
@@ -191,14 +220,30 @@ class StreamingRestorer(StripedRestorer):
         network: WindowNetwork,
         memory_budget: float | None = None,
         autocast_dtype: torch.dtype | None = None,
+        batch_size: int | None = None,
     ) -> None:
         if not hasattr(network, 'refine'):
             raise ValueError(
                 f'{type(network).__name__} restores no video; use the config and the '
                 'checkpoint of a network that does, such as one of stage 2'
             )
+        self._wanted_batch = _find_batch_size(batch_size, network)
         super().__init__(network, memory_budget, autocast_dtype)
         self.context = network.num_frames // 2
+        self.batch_size = 1
+
+    def period(self, height: int, width: int) -> int:
+        """See :class:`ClipRestorer`; frames of a batch, if they fit into memory."""
+        return self._wanted_batch or fastest_batch(height, width, self.device)
+
+    def peak_bytes(self, height: int, width: int) -> int:
+        """See :meth:`ClipRestorer.peak_bytes`."""
+        dtype = self._autocast_dtype or torch.float32
+        strips = self._choose_strips(height, width, dtype)
+        batch_size = self._choose_batch(strips, height, width, dtype)
+        return self.measure(
+            self.prepared, height, width, strips, dtype, batch_size=batch_size
+        )
 
     @torch.inference_mode()
     def restore(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
@@ -219,19 +264,99 @@ class StreamingRestorer(StripedRestorer):
             ValueError: If a frame has another shape than (3, H, W) or than the first.
         """
         pairs = (
-            (frame, self._encode(frame)) for frame in self.plan(check_frames(frames))
+            pair
+            for batch in self._in_batches(self.plan(check_frames(frames)))
+            for pair in zip(batch, self._encode(batch), strict=True)
         )
-        for window in sliding_windows(pairs, self.network.num_frames):
-            inputs, encoded = zip(*window, strict=True)
-            restored = self.compute(self.computing.refine, encoded)
-            if self.is_half and not restored.isfinite().all():
-                with self.in_float32():
-                    encoded = tuple(map(self._encode, inputs))
-                    restored = self.compute(self.computing.refine, encoded)
-            yield restored.squeeze(0)
+        windows = map(tuple, sliding_windows(pairs, self.network.num_frames))
+        for batch in self._in_batches(windows):
+            for restored in self._refine(batch):
+                yield restored.squeeze(0)
 
-    def _encode(self, frame: Tensor) -> Any:
-        return self.compute(self.computing.encode, frame.unsqueeze(0))
+    def _in_batches(self, items: Iterable[Any]) -> Iterator[list[Any]]:
+        return in_batches(items, lambda: self.batch_size)
+
+    def _encode(self, frames: Sequence[Tensor]) -> list[Any]:
+        return self._compute_batch(self.computing.encode, frames, stack_frames)
+
+    def _refine(self, windows: Sequence[Sequence[tuple[Tensor, Any]]]) -> list[Tensor]:
+        """Restore windows of frames with what is encoded of each."""
+        encoded = [[encoded for _, encoded in window] for window in windows]
+        restored = self._compute_batch(self.computing.refine, encoded, stack_windows)
+        if self.is_half:
+            for index, window in enumerate(windows):
+                if not restored[index].isfinite().all():
+                    restored[index] = self._restore_in_float32(window)
+        return restored
+
+    def _restore_in_float32(self, window: Sequence[tuple[Tensor, Any]]) -> Tensor:
+        with self.in_float32():
+            encode, refine = self.computing.encode, self.computing.refine
+            encoded = [self.compute(encode, frame.unsqueeze(0)) for frame, _ in window]
+            return self.compute(refine, tuple(encoded))
+
+    def _compute_batch(
+        self,
+        function: Callable[..., Any],
+        items: Sequence[Any],
+        stack: Callable[[Sequence[Any]], Any],
+    ) -> list[Any]:
+        """Call a function for each of several items.
+
+        Args:
+            function (Callable): Of what ``stack`` makes of items, and strips.
+            items (Sequence[Any]): What to compute.
+            stack (Callable): Makes a batch of items, or of one.
+
+        Returns:
+            list[Any]: For each item the result, a batch of one.
+        """
+        if self.batch_size > 1:
+            filled = [*items, *repeat(items[-1], self.batch_size - len(items))]
+            try:
+                return split_batch(self._call(function, stack(filled)), len(items))
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+            self._leave_batches()
+        return [self.compute(function, stack([item])) for item in items]
+
+    def _leave_batches(self) -> None:
+        self.batch_size = 1
+        if self._graphs:
+            self._graphs.release()
+        torch.cuda.empty_cache()
+        print_log('memory ran out: continuing with one frame at a time')
+
+    def _choose(self, height: int, width: int, dtype: torch.dtype) -> None:
+        super()._choose(height, width, dtype)
+        self.batch_size = self._choose_batch(self.strips, height, width, dtype)
+
+    def _choose_batch(
+        self, strips: Strips, height: int, width: int, dtype: torch.dtype
+    ) -> int:
+        """Frames of a batch; 1 on strips, and if memory does not suffice for it."""
+        size = height, width
+        batch_size = self.period(*size)
+        if batch_size == 1 or strips.rows is not None:
+            return 1
+        peak = self.measure(self.prepared, *size, strips, dtype, batch_size=batch_size)
+        return batch_size if peak <= self._budget_bytes() else 1
+
+
+def _find_batch_size(batch_size: int | None, network: WindowNetwork) -> int | None:
+    """The size of batches of a network; None: the fastest one."""
+    if batch_size is not None and batch_size < 1:
+        raise ValueError(f'batch_size must be 1 or more, got {batch_size}')
+    if getattr(network, 'takes_batches', False):
+        return batch_size
+    if batch_size not in (None, 1):
+        raise ValueError(
+            f'{type(network).__name__} takes one frame at a time, got '
+            f'batch_size={batch_size}; leave it out, or set takes_batches of a network '
+            'that restores (N, ...) as well'
+        )
+    return 1
 
 
 def prepare(

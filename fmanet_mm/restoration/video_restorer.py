@@ -225,7 +225,7 @@ class VideoRestorer:
         Args:
             frames (Iterable[np.ndarray]): Blurry LR frames in order, (H, W, 3), uint8
                 or uint16 of the full range, RGB. They are read no further ahead than
-                the network needs.
+                the network needs, and a GPU for a batch of small frames.
             scale (float, optional): See :class:`RestoreOptions`.
 
         Returns:
@@ -404,16 +404,27 @@ class VideoRestorer:
         if not spans:
             return
         context = inf if self.restorer.context is None else self.restorer.context
-        left_out = 0
+        left_out, starts = 0, {}
         for number, (shot, frame) in enumerate(frames):
             frame = frame._replace(time=snap(frame.time))
-            if any(s.first - context <= number < s.stop + context for s in spans):
+            # Spans begin with a batch of the shot, so that they are computed alike.
+            period = self._period(frame.image)
+            in_batch = (number - starts.setdefault(shot, number)) % period
+            last = number - in_batch + period - 1
+            if any(
+                s.first - context <= last and number < s.stop + context for s in spans
+            ):
                 upload = self._transfers.upload(frame.image)
                 yield _Input((shot, left_out), number, frame, upload)
             elif number >= spans[-1].stop:
                 return
             else:
                 left_out += 1
+
+    def _period(self, image: np.ndarray) -> int:
+        """See :class:`ClipRestorer`."""
+        find_period = getattr(self.restorer, 'period', None)
+        return find_period(*image.shape[:2]) if find_period else 1
 
     def _outputs(
         self,

@@ -20,6 +20,12 @@ Segments end where the number of frames is a multiple of it, so that they are th
 whatever part of a clip a process writes.
 """
 
+_UNTIMED_FRAMES = 2
+"""With no more frames, libx265 gives them random decoding times.
+
+It looks for the times' delay in the third one. Joining computes all of them again.
+"""
+
 _FORMATS = ('nut', 'mov')
 """NUT keeps any timestamp; MOV is the fallback for codecs NUT lacks."""
 
@@ -130,7 +136,7 @@ class Segments:
             self.abandon()
             return
         self._is_intact = False
-        self._container.mux(self._stream.encode())
+        self._container.mux(self._flush())
         self._container.close()
         self._container = None
         stop = self._next + self._num_open
@@ -213,6 +219,14 @@ class Segments:
         container.start_encoding()
         self._container = container
         self._is_intact = True
+
+    def _flush(self) -> list[av.Packet]:
+        """The packets that the encoder still holds."""
+        packets = self._stream.encode()
+        if self._num_open <= _UNTIMED_FRAMES:
+            for packet in packets:
+                packet.dts = packet.pts
+        return packets
 
     def _chain(self) -> list[Segment]:
         """The segments from the first frame on, up to a gap."""

@@ -233,6 +233,28 @@ def test_clip_times_are_per_frame(stubbed):
     assert 'Restoration, a frame' not in table
 
 
+def test_times_of_batches_are_per_frame(stubbed):
+    arguments = ('--dtypes', 'fp32', '--variants', 'plain', '--repeats', 1)
+    results, table = stubbed('--sizes', '8x12', '--batch', 4, *arguments)
+    (record,) = results['records']
+    assert record['task'] == '8x12, batches of 4'
+    assert record['seconds'] == [2] and record['macs_per_pixel'] == 10 / 4
+    assert record['flops_per_second'] == 2 * 960 / 4 / 2
+
+
+def test_streams_compute_batches(tool):
+    from calls import prepare
+
+    single, batches = (
+        prepare(tool.Task('frame', count, 9, 13, True), case, torch.device('cpu'))
+        for case in [tool.Case('stream', 'fp32')]
+        for count in (1, 2)
+    )
+    for _ in range(2):
+        single()
+        torch.testing.assert_close(batches(), single(), rtol=0, atol=1e-5)
+
+
 def test_streams_within_a_budget_are_counted_on_strips(tool):
     def inspect(memory_budget):
         task = tool.Task('frame', 1, 96, 64, True, memory_budget)

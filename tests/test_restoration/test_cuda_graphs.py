@@ -7,12 +7,14 @@ from torch.utils._pytree import tree_leaves
 
 from fmanet_mm.ops import WHOLE_FRAMES, Strips
 from fmanet_mm.restoration import LevelRestorer, StreamingRestorer
+from fmanet_mm.restoration.batches import split_batch, stack_windows
 from fmanet_mm.restoration.cuda_graphs import (
     CapturedCall,
     GraphedLevels,
     GraphedNetwork,
     clone_tensors,
 )
+from fmanet_mm.restoration.memory import streaming_peak_bytes
 from fmanet_mm.utils.levels import restore_by_levels
 
 
@@ -80,6 +82,44 @@ def test_strips_are_computed_without(stand_in):
     expected = restore(network, frames, Strips(8))
     torch.testing.assert_close(given, expected, rtol=0, atol=0)
     assert StandInGraph.captured == 0
+
+
+def test_large_frames_are_computed_without(stand_in, monkeypatch):
+    monkeypatch.setattr('fmanet_mm.restoration.memory.GRAPHED_PIXELS', 9 * 13 - 1)
+    network = tiny_network().inference_form()
+    given = restore(GraphedNetwork(network), make_frames(4))
+    torch.testing.assert_close(given, restore(network, make_frames(4)), rtol=0, atol=0)
+    assert StandInGraph.captured == 0
+    peaks = [
+        streaming_peak_bytes(network, 9, 13, graphs=graphs) for graphs in (False, True)
+    ]
+    assert peaks[0] == peaks[1]
+
+
+def restore_in_batches(network, frames, size):
+    with torch.no_grad():
+        encoded = []
+        for batch in frames.split(size):
+            encoded += split_batch(network.encode(batch, WHOLE_FRAMES), size)
+        windows = [encoded[i : i + 3] for i in range(len(frames) - 2)]
+        return torch.cat(
+            [
+                network.refine(stack_windows(windows[i : i + size]), WHOLE_FRAMES)
+                for i in range(0, len(windows), size)
+            ]
+        )
+
+
+def test_batches_of_another_size_are_captured_again(stand_in):
+    network = tiny_network().inference_form()
+    frames = make_frames(8)
+    graphed = GraphedNetwork(network)
+    for number, size in enumerate((2, 1), 1):
+        given = restore_in_batches(graphed, frames, size)
+        expected = restore_in_batches(network, frames, size)
+        torch.testing.assert_close(given, expected, rtol=0, atol=0)
+        assert StandInGraph.captured == 2 * number
+        graphed.release()
 
 
 @pytest.mark.parametrize(
@@ -156,8 +196,28 @@ def test_level_graphs_equal_eager_computation_on_a_gpu(dtype):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
 @pytest.mark.parametrize('dtype', [None, torch.bfloat16])
 def test_graphs_equal_eager_computation_on_a_gpu(dtype):
-    restorer = StreamingRestorer(tiny_network().cuda(), autocast_dtype=dtype)
+    network = tiny_network().cuda()
+    restorer = StreamingRestorer(network, autocast_dtype=dtype, batch_size=1)
     frames = make_frames(6).cuda()
     given = torch.stack(list(restorer.restore(frames)))[1:-1]
     expected = restore(restorer.prepared, frames)
     torch.testing.assert_close(given, expected, rtol=0, atol=0)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+@pytest.mark.parametrize('dtype', [None, torch.bfloat16])
+def test_batches_on_a_gpu(dtype):
+    """They are near frames that are computed one by one, wherever a clip begins."""
+    network = tiny_network().cuda()
+    frames = make_frames(12).cuda()
+    single, batches = (
+        StreamingRestorer(network, autocast_dtype=dtype, batch_size=size)
+        for size in (1, 4)
+    )
+    given = torch.stack(list(batches.restore(frames)))
+    expected = torch.stack(list(single.restore(frames)))
+    tolerance = 1e-3 if dtype is None else 2e-2
+    torch.testing.assert_close(given, expected, rtol=0, atol=tolerance)
+    part = torch.stack(list(batches.restore(frames[4:])))
+    torch.testing.assert_close(part[1:], given[5:], rtol=0, atol=0)
+    assert batches.batch_size == 4

@@ -389,6 +389,34 @@ def test_resuming_gives_the_same_images(tmp_path, restorer, monkeypatch, number)
     assert same_files(tmp_path / 'out', tmp_path / 'whole')
 
 
+@pytest.mark.parametrize('number', [2, 7])
+def test_resuming_begins_with_a_batch_of_the_shot(
+    tmp_path, restorer, monkeypatch, number
+):
+    """So that each frame has the same place in its batch, and so the same bits."""
+    dark, bright = two_shots()
+    clip = write_folder(tmp_path / 'clip', dark + bright)
+    network = restorer.restorer.network
+    restorer = VideoRestorer(StreamingRestorer(network, batch_size=3))
+    restorer.restore_video(clip, tmp_path / 'whole')
+    with pytest.raises(KeyboardInterrupt):
+        restorer.restore_video(clip, tmp_path / 'out', KEEP, interrupt_at(number))
+    encode, first = WindowRestoration.encode, []
+
+    def remember(self, frames, strips):
+        if not frames.is_meta:
+            first.append(to_image(frames[0]))
+        return encode(self, frames, strips)
+
+    monkeypatch.setattr(WindowRestoration, 'encode', remember)
+    restorer.restore_video(clip, tmp_path / 'out', RESUME)
+    # Of the dark shot frames 0 to 4, of the bright one 5 to 8; one frame of context.
+    begins = {2: [0, 3, 5, 8], 7: [5, 8]}[number]
+    images = [(dark + bright)[index] for index in begins]
+    np.testing.assert_array_equal(first, images)
+    assert same_files(tmp_path / 'out', tmp_path / 'whole')
+
+
 def test_without_a_run_to_resume_it_begins(tmp_path, restorer):
     clip = write_folder(tmp_path / 'clip', noise_images(2))
     assert restorer.restore_video(clip, tmp_path / 'out', RESUME).num_frames == 2

@@ -14,6 +14,7 @@ import av
 import numpy as np
 import pytest
 
+from fmanet_mm.video.encoding import Encoding
 from fmanet_mm.video.options import ReadOptions, Resume, WriteOptions
 from fmanet_mm.video.reader import open_frames
 from fmanet_mm.video.segments import NUM_FRAMES, Segment, Segments
@@ -116,6 +117,37 @@ def test_packets_are_decoded_before_they_are_shown_and_in_order(tmp_path):
     shown = sorted(pts)
     assert shown[0] == 0
     assert min(durations) > 0
+
+
+class WithoutDecodingTimes:
+    """A stream whose encoder ends with decoding times that mean nothing."""
+
+    def __init__(self, stream):
+        self._stream = stream
+
+    def encode(self, picture=None):
+        packets = self._stream.encode(picture)
+        for packet in packets if picture is None else ():
+            packet.dts = 9_187_201_950_435_737_472 + packet.pts
+        return packets
+
+
+@pytest.mark.parametrize('total', [1, 2])
+def test_so_few_frames_that_they_have_no_decoding_times(tmp_path, monkeypatch, total):
+    """As libx265 gives for one or two frames, when its memory is not zero."""
+    add_to = Encoding.add_to
+
+    def add_untimed(encoding, container):
+        stream = add_to(encoding, container)
+        is_segment = container.format.name == 'nut'
+        return WithoutDecodingTimes(stream) if is_segment else stream
+
+    monkeypatch.setattr(Encoding, 'add_to', add_untimed)
+    write(tmp_path / 'clip.mp4', stop=total, total=total, codec='hevc')
+    with av.open(str(tmp_path / 'clip.mp4')) as container:
+        shown = sorted(p.pts * p.time_base for p in container.demux(video=0) if p.size)
+    start = time_of(0)
+    assert shown == [time_of(index) - start for index in range(total)]
 
 
 def test_without_a_run_to_keep_there_is_one_segment(tmp_path):

@@ -59,6 +59,7 @@ class PredeblurEDVR(BaseModule):
     """
 
     scale = 4
+    takes_batches = True
 
     def __init__(
         self,

@@ -122,6 +122,8 @@ class WindowRestormer(BaseModule):
         ValueError: If ``num_frames`` is even, or ``scale`` no power of 2.
     """
 
+    takes_batches = True
+
     def __init__(
         self, num_frames: int, scale: int, tail_channels: int = 64, **trunk
     ) -> None:
@@ -159,7 +161,7 @@ class WindowRestormer(BaseModule):
         return frame
 
     def refine(self, window: Sequence[Tensor], strips: Strips) -> Tensor:
-        """Restore the centre of T frames, (1, 3, sH, sW)."""
+        """Restore the centre of T frames, (N, 3, sH, sW)."""
         return self(torch.stack(tuple(window), dim=1), strips)
 
 

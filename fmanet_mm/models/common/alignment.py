@@ -72,6 +72,7 @@ class DeformableAlignment(BaseModule):
                 f'set num_flows to {kernel_size**2}'
             )
         self.channels = channels
+        self.num_flows = num_flows
         self.conv = nn.Conv2d(
             channels, channels, kernel_size, padding=kernel_size // 2, bias=False
         )

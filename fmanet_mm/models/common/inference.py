@@ -5,8 +5,11 @@ weights are cut, scaled and joined once instead of in every call, and features m
 zero channels up to a multiple that is fast to compute with.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from functools import singledispatch
+from itertools import accumulate, pairwise
+from types import ModuleType
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -14,18 +17,28 @@ from torch import Tensor, nn
 
 from ...ops import WHOLE_FRAMES, Strips
 from ...ops.channel_products import channel_products
-from ...ops.fused import find_kernels, gelu_gate, normalise
-from ...ops.precision import is_half
+from ...ops.fused import (
+    dense_layer,
+    find_kernels,
+    find_product_kernels,
+    normalise,
+)
+from ...ops.precision import at_least_float32, is_half
 from .alignment import DeformableAlignment, MultiFlowWarp
-from .layers import NEGATIVE_SLOPE, FrameFusion, LeanModule
+from .fgdf import FlowGuidedDynamicUpsampling
+from .layers import NEGATIVE_SLOPE, FrameFusion, LeanModule, activate
 from .multi_attention import (
+    LEAST_LENGTH,
     ChannelLayerNorm,
     GatedFeedForward,
     GuidedAttention,
     SelfAttention,
     channel_mixing,
 )
-from .rdb import ResidualDenseBlock
+from .rdb import FeatureExtractor, ResidualDenseBlock
+
+_REFINED_PIXELS = 400 * 640
+"""Pixels of which the wide features of a feed-forward network are held at a time."""
 
 
 class Widths:
@@ -122,35 +135,76 @@ class Conv(nn.Module):
     Args:
         weight (Tensor): (C_out, C_in, k, k), k odd.
         bias (Tensor, optional): (C_out,).
-        groups (int): See ``torch.nn.functional.conv2d``.
     """
 
-    def __init__(
-        self, weight: Tensor, bias: Tensor | None = None, groups: int = 1
-    ) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
         super().__init__()
         weight = weight.detach().contiguous(memory_format=torch.channels_last)
         self.register_buffer('weight', weight)
         self.register_buffer('bias', None if bias is None else bias.detach())
-        self.groups = groups
 
-    def forward(self, x: Tensor, plus: Tensor | None = None) -> Tensor:
-        """Convolve (N, C_in, H, W), and add ``plus``, (N, C_out, H, W), if given."""
-        if x.is_cuda and self.weight[0, 0].numel() == 1:
-            return self._multiply(x, plus)
-        padding = self.weight.size(-1) // 2
-        out = F.conv2d(x, self.weight, self.bias, padding=padding, groups=self.groups)
+    def forward(
+        self, x: Tensor, plus: Tensor | None = None, outputs: slice = slice(None)
+    ) -> Tensor:
+        """Convolve.
+
+        Args:
+            x (Tensor): (N, C_in, H, W).
+            plus (Tensor, optional): (N, C_out, H, W), added to the result.
+            outputs (slice): Channels of the result to compute.
+        """
+        weight = self.weight[outputs]
+        bias = None if self.bias is None else self.bias[outputs]
+        if x.is_cuda and weight[0, 0].numel() == 1:
+            return self._multiply(x, weight.flatten(1), bias, plus)
+        out = F.conv2d(x, weight, bias, padding=weight.size(-1) // 2)
         return out if plus is None else out.add_(plus)
 
-    def _multiply(self, x: Tensor, plus: Tensor | None) -> Tensor:
+    @staticmethod
+    def _multiply(
+        x: Tensor, weight: Tensor, bias: Tensor | None, plus: Tensor | None
+    ) -> Tensor:
         """As a matrix product, which adds either in the same kernel."""
-        pixels, weight = x.permute(0, 2, 3, 1), self.weight.flatten(1)
-        if plus is None or self.bias is not None:
-            out = F.linear(pixels, weight, self.bias).permute(0, 3, 1, 2)
+        pixels = x.permute(0, 2, 3, 1)
+        if plus is None or bias is not None:
+            out = F.linear(pixels, weight, bias).permute(0, 3, 1, 2)
             return out if plus is None else out.add_(plus)
         plus = plus.permute(0, 2, 3, 1).flatten(0, 2)
         out = torch.addmm(plus, pixels.flatten(0, 2), weight.mT)
         return out.unflatten(0, pixels.shape[:3]).permute(0, 3, 1, 2)
+
+
+class FusionConv(Conv):
+    """A 1x1 convolution of features side by side, one kernel on a GPU.
+
+    Args:
+        weights (Sequence[Tensor]): For each feature, (C_out, C_i, 1, 1).
+        bias (Tensor, optional): (C_out,).
+    """
+
+    def __init__(self, weights: Sequence[Tensor], bias: Tensor | None = None) -> None:
+        super().__init__(torch.cat(tuple(weights), dim=1), bias)
+
+    def forward(self, inputs: Sequence[Tensor], plus: Tensor | None = None) -> Tensor:
+        """Convolve features (N, C_i, H, W), and add ``plus``, (N, C_out, H, W)."""
+        kernels = find_product_kernels(inputs[0])
+        if kernels:
+            weight = self.weight.flatten(1)
+            return kernels.fuse_channels(list(inputs), weight, self.bias, plus)
+        x = inputs[0] if len(inputs) == 1 else torch.cat(tuple(inputs), dim=1)
+        return super().forward(x, plus)
+
+    def accumulate(self, x: Tensor, total: Tensor | None) -> Tensor:
+        """Convolve one feature and add it to a sum, in at least float32.
+
+        Args:
+            x (Tensor): (N, C, H, W).
+            total (Tensor, optional): (N, C_out, H, W); may be overwritten.
+        """
+        if total is not None and find_product_kernels(x):
+            return self((x,), plus=total)
+        part = at_least_float32(self((x,)))
+        return part if total is None else total.add_(part)
 
 
 class DenseBlockForm(LeanModule):
@@ -189,7 +243,7 @@ class DenseBlockForm(LeanModule):
             )
         ]
         bias = spread(block.fusion.bias, 0, width)
-        self.fusion = Conv(torch.cat(fusion, dim=1), bias)
+        self.fusion = FusionConv(fusion, bias)
         self.fusion_input = Conv(fusion[0], bias)
         self.fusion_outputs = Conv(torch.cat(fusion[1:], dim=1))
 
@@ -199,18 +253,55 @@ class DenseBlockForm(LeanModule):
 
     def compute(self, x: Tensor) -> Tensor:
         """:meth:`forward` without strips."""
-        outputs, sums = [], None
+        outputs, parts = [], []
         for conv in self.convs:
-            added = conv(outputs[-1] if outputs else x)
-            sums = added if sums is None else sums[:, self.growth :] + added
-            # Dense, since convolving a slice of channels is slow.
-            outputs.append(F.leaky_relu(sums[:, : self.growth], NEGATIVE_SLOPE))
+            parts.append(conv(outputs[-1] if outputs else x))
+            outputs.append(dense_layer(parts, self.growth, NEGATIVE_SLOPE))
+        del parts
         if is_half(outputs[0]):
             # A single convolution rounds only once.
-            return self.fusion(torch.cat((x, *outputs), dim=1), plus=x)
+            return self.fusion((x, *outputs), plus=x)
         # The sum of two is more exact in float32, and takes less memory.
         fused = self.fusion_input(x)
         return self.fusion_outputs(torch.cat(outputs, dim=1), plus=fused).add_(x)
+
+
+class FeatureExtractorForm(nn.Module):
+    """Of a :class:`FeatureExtractor`: a fusing weight for each block.
+
+    Args:
+        extractor (FeatureExtractor): The extractor; its convolutions are changed.
+        in_width (int): Channels of the input.
+        in_positions (Iterable[int]): See :func:`spread`.
+        widths (Widths): How wide features are carried.
+    """
+
+    def __init__(
+        self,
+        extractor: FeatureExtractor,
+        in_width: int,
+        in_positions: Iterable[int],
+        widths: Widths,
+    ) -> None:
+        super().__init__()
+        blocks = extractor.blocks
+        width = widths(extractor.conv_last.in_channels)
+        self.conv_first = widened(extractor.conv_first, in_width, width, in_positions)
+        self.blocks = nn.ModuleList(inference_form(block, widths) for block in blocks)
+        self.fusions = nn.ModuleList(
+            FusionConv([spread(spread(weight, 0, width), 1, width)])
+            for weight in extractor.fusion.weight.chunk(len(blocks), dim=1)
+        )
+        self.conv_last = widened(extractor.conv_last, width, width)
+
+    def forward(self, x: Tensor, strips: Strips = WHOLE_FRAMES) -> Tensor:
+        """Map (N, C_in, H, W) to (N, C, H, W)."""
+        first = activate(self.conv_first(x))
+        feature, fused = first, None
+        for block, fusion in zip(self.blocks, self.fusions, strict=True):
+            feature = block(feature, strips)
+            fused = fusion.accumulate(feature, fused)
+        return first + self.conv_last(fused.to(feature.dtype))
 
 
 class FrameFusionForm(nn.Module):
@@ -229,13 +320,15 @@ class FrameFusionForm(nn.Module):
         weights = list(frames.unflatten(1, (-1, fusion.num_frames)).unbind(2))
         if fusion.carry_channels:
             weights.append(carry)
-        self.convs = nn.ModuleList(
-            Conv(spread(w, 1, widths(w.size(1)))) for w in weights
-        )
+        weights = [spread(w, 1, widths(w.size(1))) for w in weights]
+        self.convs = nn.ModuleList(map(Conv, weights))
+        self.fusion = FusionConv(weights)
 
     def forward(self, frames: Tensor, carry: Tensor | None = None) -> Tensor:
         """See :meth:`FrameFusion.forward`."""
         inputs = (*frames.unbind(1), *([] if carry is None else [carry]))
+        if find_product_kernels(frames):
+            return self.fusion(inputs)
         fused = None
         for conv, x in zip(self.convs, inputs, strict=True):
             fused = conv(x, plus=fused)
@@ -247,15 +340,15 @@ class AlignmentForm(nn.Module):
 
     Args:
         alignment (nn.Module): See :mod:`~fmanet_mm.models.common.alignment`.
-        channels (int): Channels of the features, C.
         widths (Widths): How wide features are carried.
     """
 
-    def __init__(self, alignment: nn.Module, channels: int, widths: Widths) -> None:
+    def __init__(self, alignment: nn.Module, widths: Widths) -> None:
         super().__init__()
         self.alignment = alignment
-        self.channels = channels
-        self.zeros = widths(channels) - channels
+        self.channels = alignment.channels
+        self.flow_channels = 3 * alignment.num_flows
+        self.zeros = widths(self.channels) - self.channels
 
     def prepare(self, feature: Tensor) -> Tensor:
         """See :meth:`MultiFlowWarp.prepare`."""
@@ -263,7 +356,7 @@ class AlignmentForm(nn.Module):
 
     def forward(self, prepared: Tensor, flow_masks: Tensor, rows: Tensor) -> Tensor:
         """See :meth:`MultiFlowWarp.forward`."""
-        aligned = self.alignment(prepared, flow_masks, rows)
+        aligned = self.alignment(prepared, flow_masks[:, : self.flow_channels], rows)
         return F.pad(aligned, (0, 0, 0, 0, 0, self.zeros)) if self.zeros else aligned
 
 
@@ -278,47 +371,108 @@ class MultiFlowWarpForm(AlignmentForm):
         """See :meth:`MultiFlowWarp.forward`; of the features' type in one kernel."""
         kernels = find_kernels(prepared)
         if kernels:
+            flow_masks = flow_masks[:, : self.flow_channels]
             return kernels.warp_channels(prepared, flow_masks, rows, self.channels)
         return super().forward(prepared, flow_masks, rows)
 
 
-class ProjectionForm(nn.Module):
-    """A 1x1 convolution of a normalised feature and a depth-wise one of 3x3.
+class DynamicUpsamplingForm(nn.Module):
+    """Of a :class:`FlowGuidedDynamicUpsampling`: one kernel on a GPU.
 
-    Gain and offset of the normalisation are part of the first one's weights.
+    Args:
+        upsampling (FlowGuidedDynamicUpsampling): The upsampling.
+    """
+
+    def __init__(self, upsampling: FlowGuidedDynamicUpsampling) -> None:
+        super().__init__()
+        self.upsampling = upsampling
+        self.kernel_size, self.scale = upsampling.kernel_size, upsampling.scale
+        self.flow_guided = upsampling.flow_guided
+
+    def forward(self, warped: Tensor, kernels: Tensor) -> Tensor:
+        """See :meth:`FlowGuidedDynamicUpsampling.forward`."""
+        fused = find_kernels(kernels)
+        if fused:
+            return fused.dynamic_upsample(warped, kernels, self.kernel_size, self.scale)
+        return self.upsampling(warped, kernels)
+
+
+class Projection(NamedTuple):
+    """A 1x1 convolution and a depth-wise one of 3x3.
+
+    Attributes:
+        weight (Tensor): (C_out, C, 1, 1), of the first convolution.
+        depthwise (Tensor): (C_out, 1, 3, 3), of the second.
+        width (int): Channels of the output.
+        positions (Iterable[int], optional): See :func:`spread`; of the outputs.
+    """
+
+    weight: Tensor
+    depthwise: Tensor
+    width: int
+    positions: Iterable[int] | None = None
+
+
+class ProjectionForm(nn.Module):
+    """Projections of a normalised feature.
+
+    Gain and offset of the normalisation are part of the first weights. Where there are
+    kernels for it, one matrix product computes what all depth-wise convolutions read.
 
     Args:
         norm (ChannelLayerNorm, optional): Whose gain and offset to take.
-        weight (Tensor): (C_out, C, 1, 1), of the first convolution.
-        depthwise (Tensor): (C_out, 1, 3, 3), of the second.
+        projections (Sequence[Projection]): The projections.
         in_width (int): Channels of the input.
-        out_width (int): Channels of the output.
-        positions (Iterable[int], optional): See :func:`spread`; of the outputs.
     """
 
     def __init__(
         self,
         norm: ChannelLayerNorm | None,
-        weight: Tensor,
-        depthwise: Tensor,
+        projections: Sequence[Projection],
         in_width: int,
-        out_width: int,
-        positions: Iterable[int] | None = None,
     ) -> None:
         super().__init__()
-        bias = None
-        if norm is not None:
-            if norm.bias is not None:
-                bias = spread(weight.flatten(1) @ norm.bias, 0, out_width, positions)
-            weight = weight * norm.weight.view(-1, 1, 1)
-        weight = spread(spread(weight, 1, in_width), 0, out_width, positions)
-        self.project = Conv(weight, bias)
-        depthwise = spread(depthwise, 0, out_width, positions)
-        self.depthwise = Conv(depthwise, groups=out_width)
+        weights, biases, depthwise = [], [], []
+        for projection in projections:
+            weight, out = projection.weight, (projection.width, projection.positions)
+            if norm is not None:
+                if norm.bias is not None:
+                    biases.append(spread(weight.flatten(1) @ norm.bias, 0, *out))
+                weight = weight * norm.weight.view(-1, 1, 1)
+            weights.append(spread(spread(weight, 1, in_width), 0, *out))
+            depthwise.append(spread(projection.depthwise, 0, *out))
+        self.project = Conv(torch.cat(weights), torch.cat(biases) if biases else None)
+        depthwise = torch.cat(depthwise).detach()
+        self.register_buffer(
+            'depthwise', depthwise.contiguous(memory_format=torch.channels_last)
+        )
+        # The kernels read a weight of neighbouring channels at a time.
+        self.register_buffer('taps', depthwise.flatten(1).T.contiguous())
+        ends = accumulate((projection.width for projection in projections), initial=0)
+        self.parts = [slice(*part) for part in pairwise(ends)]
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (N, C, H, W) to (N, C_out, H, W)."""
-        return self.depthwise(self.project(x))
+    def forward(self, x: Tensor) -> Iterator[Tensor]:
+        """Project (N, C, H, W), one by one; each result is (N, C_out, H, W)."""
+        kernels = find_kernels(x)
+        if kernels:
+            projected = self.project(x)
+            for part in self.parts:
+                yield kernels.depthwise(projected[:, part], self.taps[:, part])
+            return
+        for part in self.parts:
+            weight = self.depthwise[part]
+            # What is between has no name, which would keep it in memory.
+            yield F.conv2d(
+                self.project(x, outputs=part), weight, padding=1, groups=len(weight)
+            )
+
+    def gated(self, x: Tensor) -> Tensor:
+        """``gelu(gate) * value`` of two projections, (N, C_out, H, W)."""
+        kernels = find_kernels(x)
+        if kernels:
+            return kernels.gated_depthwise(self.project(x), self.taps)
+        gate, value = self(x)
+        return F.gelu(gate).mul_(value)
 
 
 class FeedForwardForm(nn.Module):
@@ -336,14 +490,13 @@ class FeedForwardForm(nn.Module):
         super().__init__()
         channels, hidden = ffn.project_out.weight.shape[:2]
         width, hidden_width = widths(channels), widths(hidden)
-        self.gate, self.value = (
-            ProjectionForm(norm, project, depthwise, width, hidden_width)
-            for project, depthwise in zip(
-                ffn.project_in.weight.chunk(2),
-                ffn.depthwise.weight.chunk(2),
-                strict=True,
-            )
+        weights = zip(
+            ffn.project_in.weight.chunk(2), ffn.depthwise.weight.chunk(2), strict=True
         )
+        projections = [
+            Projection(weight, depthwise, hidden_width) for weight, depthwise in weights
+        ]
+        self.project_in = ProjectionForm(norm, projections, width)
         weight = spread(spread(ffn.project_out.weight, 0, width), 1, hidden_width)
         self.project_out = Conv(weight)
 
@@ -354,8 +507,7 @@ class FeedForwardForm(nn.Module):
             normalised (Tensor): (N, C, H, W).
             x (Tensor): (N, C, H, W).
         """
-        hidden = gelu_gate(self.gate(normalised), self.value(normalised))
-        return self.project_out(hidden, plus=x)
+        return self.project_out(self.project_in.gated(normalised), plus=x)
 
 
 class GuidedAttentionForm(LeanModule):
@@ -375,21 +527,25 @@ class GuidedAttentionForm(LeanModule):
         self.centred, self.eps = norm.bias is not None, norm.eps
         width = widths(self.channels)
         head = self.channels // self.num_heads
-        head_width = widths(head)
+        self.head_width = widths(head)
         positions = [
-            h * head_width + i for h in range(self.num_heads) for i in range(head)
+            h * self.head_width + i for h in range(self.num_heads) for i in range(head)
         ]
-        of_heads = width, self.num_heads * head_width, positions
-        self.query = ProjectionForm(
-            norm if self.query_normalised else None,
-            attention.query.weight,
-            attention.query_depthwise.weight,
-            *of_heads,
+        of_heads = self.num_heads * self.head_width, positions
+        query = Projection(
+            attention.query.weight, attention.query_depthwise.weight, *of_heads
         )
         weights = attention.key_value.weight, attention.key_value_depthwise.weight
         (key, value), (key_depthwise, value_depthwise) = (w.chunk(2) for w in weights)
-        self.key = ProjectionForm(norm, key, key_depthwise, *of_heads)
-        self.value = ProjectionForm(norm, value, value_depthwise, width, width)
+        projections = [
+            Projection(key, key_depthwise, *of_heads),
+            Projection(value, value_depthwise, width),
+        ]
+        if self.query_normalised:
+            projections.insert(0, query)
+        else:
+            self.query = ProjectionForm(None, [query], width)
+        self.projections = ProjectionForm(norm, projections, width)
         project = attention.project_out.weight.detach().flatten(1)
         self.register_buffer('project_out', project)
         self.register_buffer('temperature', attention.temperature.detach())
@@ -405,6 +561,7 @@ class GuidedAttentionForm(LeanModule):
             feature,
             values,
             halo=1,
+            max_rows=max(1, _REFINED_PIXELS // feature.size(-1)),
         )
 
     def _attend(
@@ -414,14 +571,35 @@ class GuidedAttentionForm(LeanModule):
         height = feature.size(-2)
         sums, values = [], None
         for strip in strips.split(height, halo=1):
-            normalised = self._normalise(strip.read(feature))
-            guiding = normalised if self.query_normalised else strip.read(guide)
-            query, key = self.query(guiding), self.key(normalised)
-            products = channel_products(
-                strip.crop(query), strip.crop(key), self.num_heads
+            projections = self.projections(self._normalise(strip.read(feature)))
+            queries = projections
+            if not self.query_normalised:
+                queries = self.query(strip.read(guide))
+            query, key = next(queries), next(projections)
+            sums.append(self._sums(strip.crop(query), strip.crop(key)))
+            values = strip.write(next(projections), values, height)
+        return values, self._mixing(sums, feature)
+
+    def _sums(self, query: Tensor, key: Tensor) -> tuple[Tensor, ...]:
+        """What :meth:`_mixing` is computed from, of a strip."""
+        kernels = self._find_kernels(query)
+        if kernels:
+            return (kernels.channel_sums(query, key, self.num_heads),)
+        return channel_products(query, key, self.num_heads)
+
+    def _mixing(self, sums: list[tuple[Tensor, ...]], feature: Tensor) -> Tensor:
+        """How to mix the values, (N, C, C), from the sums of all strips."""
+        width = feature.size(1)
+        kernels = self._find_kernels(feature)
+        if kernels:
+            (parts,) = zip(*sums, strict=True)
+            return kernels.channel_mixing(
+                parts[0] if len(parts) == 1 else torch.cat(parts, dim=1),
+                self.temperature,
+                self.project_out,
+                width,
+                LEAST_LENGTH,
             )
-            sums.append(products)
-            values = strip.write(self.value(normalised), values, height)
         products, queries, keys = (sum(parts) for parts in zip(*sums, strict=True))
         head = self.channels // self.num_heads
         queries, keys = (
@@ -434,8 +612,13 @@ class GuidedAttentionForm(LeanModule):
             self.temperature,
             self.project_out,
         )
-        zeros = feature.size(1) - self.channels
-        return values, F.pad(mixing, (0, zeros, 0, zeros)).to(feature.dtype)
+        zeros = width - self.channels
+        return F.pad(mixing, (0, zeros, 0, zeros)).to(feature.dtype)
+
+    def _find_kernels(self, x: Tensor) -> ModuleType | None:
+        kernels = find_kernels(x)
+        is_wide = kernels and self.head_width > kernels.WIDEST_HEAD
+        return None if is_wide else kernels
 
     def _refine(self, feature: Tensor, values: Tensor, mixing: Tensor) -> Tensor:
         pixels, values = (
@@ -466,9 +649,9 @@ def _(module: GuidedAttention, widths: Widths) -> nn.Module:
 
 @inference_form.register
 def _(module: MultiFlowWarp, widths: Widths) -> nn.Module:
-    return MultiFlowWarpForm(module, module.channels, widths)
+    return MultiFlowWarpForm(module, widths)
 
 
 @inference_form.register
 def _(module: DeformableAlignment, widths: Widths) -> nn.Module:
-    return AlignmentForm(module, module.channels, widths)
+    return AlignmentForm(module, widths)

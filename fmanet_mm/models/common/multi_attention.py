@@ -19,7 +19,7 @@ from ...ops.precision import raised_precision
 from ...ops.strips import Strip
 from .layers import LeanModule, build_part
 
-_EPS = 1e-12
+LEAST_LENGTH = 1e-12
 """Least length that a query or key is divided by."""
 
 
@@ -280,7 +280,9 @@ def channel_mixing(
         Tensor: (N, C, C), output channel by value channel, at least float32.
     """
     with raised_precision(products, project_out) as (products, project):
-        lengths = [squares.clamp_min(_EPS**2).sqrt() for squares in (queries, keys)]
+        lengths = [
+            squares.clamp_min(LEAST_LENGTH**2).sqrt() for squares in (queries, keys)
+        ]
         logits = products / (lengths[0].unsqueeze(3) * lengths[1].unsqueeze(2))
         attention = (logits * temperature).softmax(dim=-1)
         project = project.unflatten(1, (temperature.size(0), -1))

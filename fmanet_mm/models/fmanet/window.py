@@ -16,8 +16,8 @@ class EncodedFrame(NamedTuple):
     """A frame and its features, which no other frame has influenced.
 
     Attributes:
-        image (Tensor): Blurry LR frame, (1, 3, H, W).
-        features_d (list[Tensor]): NetD's features of all levels, each (1, C, H, W).
+        image (Tensor): Blurry LR frame, (N, 3, H, W).
+        features_d (list[Tensor]): NetD's features of all levels, each (N, C, H, W).
         features_r (list[Tensor]): NetR's, likewise.
     """
 
@@ -32,8 +32,10 @@ class WindowRestoration:
     Attributes:
         net_d (NetD): NetD.
         net_r (NetR): NetR.
+        takes_batches (bool): See :class:`WindowNetwork`.
     """
 
+    takes_batches = True
     net_d: NetD
     net_r: NetR
 
@@ -41,7 +43,7 @@ class WindowRestoration:
         """Compute what does not depend on a frame's neighbours.
 
         Args:
-            frame (Tensor): Blurry LR frame, (1, 3, H, W), RGB in [0, 1].
+            frame (Tensor): Blurry LR frame, (N, 3, H, W), RGB in [0, 1].
             strips (Strips): How frames are cut.
 
         Returns:
@@ -61,7 +63,7 @@ class WindowRestoration:
             strips (Strips): How frames are cut.
 
         Returns:
-            Tensor: Sharp HR frame, (1, 3, sH, sW), about [0, 1].
+            Tensor: Sharp HR frame, (N, 3, sH, sW), about [0, 1].
         """
         images, features_d, features_r = zip(*window, strict=True)
         return self._restore(

@@ -8,13 +8,14 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..common.inference import (
     Conv,
+    FeatureExtractorForm,
     Widths,
     inference_form,
     spread,
     widen_pair,
     widened,
 )
-from ..fmanet.inference import prepare_extractor, prepare_head
+from ..fmanet.inference import HighFrequencyHeadForm
 from .exposure import ExposureExtractor, ExposureModulation
 from .hrba import HRBABlock
 from .kernel_embedding import (
@@ -63,7 +64,9 @@ class FMANetPPInferenceForm(LevelRestoration, nn.Module):
             )
         widen_pair(head, width, width)
         _prepare_net(self.net_r, 3 + width, range(3 + channels), widths)
-        prepare_head(self.net_r.high_frequency_head, width)
+        self.net_r.high_frequency_head = HighFrequencyHeadForm(
+            self.net_r.high_frequency_head, width
+        )
         self.requires_grad_(False)
 
     @property
@@ -110,7 +113,7 @@ def _prepare_embedding(embedding: nn.Module, head: Tensor, widths: Widths) -> nn
 def _prepare_net(
     net: SequenceNet, in_width: int, in_positions: range, widths: Widths
 ) -> None:
-    prepare_extractor(net.extractor, in_width, in_positions, widths)
+    net.extractor = FeatureExtractorForm(net.extractor, in_width, in_positions, widths)
     for block in net.blocks:
         _prepare_block(block, net.channels, widths)
 

@@ -207,6 +207,16 @@ def test_a_stream_encodes_frames_of_any_size_once(weights):
         torch.testing.assert_close(restored[index], expected)
 
 
+def test_a_stream_in_batches_gives_the_same(weights):
+    network = build(weights)
+    clip = torch.rand(3, 3, 6, 9, dtype=torch.float64)
+    given, expected = (
+        [*StreamingRestorer(network, 1, batch_size=size).restore(clip)]
+        for size in (2, 1)
+    )
+    torch.testing.assert_close(given, expected)
+
+
 @torch.no_grad()
 def test_half_precision_is_close(weights):
     network = build(weights).float()

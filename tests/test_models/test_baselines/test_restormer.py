@@ -111,10 +111,11 @@ def test_strips_change_nothing():
 
 
 @torch.no_grad()
-def test_a_stream_gives_what_windows_give():
+@pytest.mark.parametrize('batch_size', [1, 2])
+def test_a_stream_gives_what_windows_give(batch_size):
     net = build(scale=2)
     clip = torch.rand(3, 3, 10, 12, dtype=torch.float64)
-    restorer = StreamingRestorer(net, memory_budget=1)
+    restorer = StreamingRestorer(net, memory_budget=1, batch_size=batch_size)
     restored = [*restorer.restore(clip)]
     torch.testing.assert_close(restored[1], net(clip[None])[0])
     first = net(clip[[0, 0, 1]][None])[0]

@@ -125,3 +125,29 @@ def test_bfloat16_is_as_exact_as_autocast():
     assert (given - expected).square().mean() < 1.1 * (
         (autocast - expected).square().mean()
     )
+
+
+@pytest.fixture
+def kernels_on_cpus(monkeypatch):
+    """Kernels of GPUs, run by Triton's interpreter, are found for tensors of CPUs."""
+    if torch.cuda.is_available():
+        pytest.skip('with a GPU, Triton does not interpret its kernels')
+    kernels = pytest.importorskip('fmanet_mm.ops.triton_kernels')
+    for module in ('ops.fused', 'models.common.inference'):
+        monkeypatch.setattr(f'fmanet_mm.{module}.find_kernels', lambda x: kernels)
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float16])
+def test_kernels_of_gpus_give_the_same(monkeypatch, kernels_on_cpus, dtype):
+    model = disturbed(tiny_network(**PADDED))
+    form = model.inference_form(8).to(dtype)
+    inputs = windows(model, height=7, width=5)
+    with torch.no_grad():
+        given = form.restore_window(inputs.to(dtype))
+        expected = model(inputs)
+        monkeypatch.undo()
+        plain = form.restore_window(inputs.to(dtype))
+    error, plain_error = (
+        (output - expected).abs().max().item() for output in (given, plain)
+    )
+    assert 0 < error < max(1.5 * plain_error, 1e-5)

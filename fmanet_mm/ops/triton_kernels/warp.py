@@ -1,56 +1,14 @@
-"""Fused kernels for GPUs, in Triton.
-
-Each is an operation of torch of its own, so that graphs and the cost model can follow
-it, and equals the operations of torch that its docstring names but for rounding.
-Nothing here is imported unless Triton is installed.
-"""
+"""The warp of groups of channels by flow-mask pairs."""
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
+from .layout import as_pixels
+
 _PIXELS = 16
 """Pixels of a program that computes all channels of each."""
-
-_ELEMENTS = 1024
-"""Elements of a program that computes each on its own."""
-
-
-@triton.jit
-def _normalise(
-    x, out, pixels, channels, width, eps,
-    CENTRED: tl.constexpr, PIXELS: tl.constexpr, WIDTH: tl.constexpr,
-):  # fmt: skip
-    pixel = tl.program_id(0).to(tl.int64) * PIXELS + tl.arange(0, PIXELS)[:, None]
-    channel = tl.arange(0, WIDTH)[None, :]
-    there = (pixel < pixels) & (channel < width)
-    real = there & (channel < channels)
-    at = pixel * width + channel
-    value = tl.load(x + at, mask=real, other=0.0).to(tl.float32)
-    mean = tl.sum(value, 1, keep_dims=True) / channels
-    centred = tl.where(real, value - mean, 0.0)
-    variance = tl.sum(centred * centred, 1, keep_dims=True) / channels
-    result = (centred if CENTRED else value) * tl.rsqrt(variance + eps)
-    tl.store(out + at, result.to(out.dtype.element_ty), mask=there)
-
-
-@torch.library.custom_op('fmanet_mm::normalise', mutates_args=())
-def normalise(x: Tensor, channels: int, centred: bool, eps: float) -> Tensor:
-    """See :func:`fmanet_mm.ops.fused.normalise`; not of float64."""
-    pixels = _rows(x)
-    out = torch.empty_like(pixels)
-    count, width = pixels.size(0) * pixels.size(1) * pixels.size(2), pixels.size(3)
-    _normalise[(triton.cdiv(count, _PIXELS),)](
-        pixels, out, count, channels, width, eps,
-        CENTRED=centred, PIXELS=_PIXELS, WIDTH=triton.next_power_of_2(width),
-    )  # fmt: skip
-    return out.permute(0, 3, 1, 2)
-
-
-@normalise.register_fake
-def _(x, channels, centred, eps):
-    return torch.empty_like(_rows(x)).permute(0, 3, 1, 2)
 
 
 @triton.jit
@@ -107,7 +65,7 @@ def warp_channels(x: Tensor, flow_masks: Tensor, rows: Tensor, channels: int) ->
     Returns:
         Tensor: (N, C + zero channels, h, W), of the type of ``x``.
     """
-    pixels = _rows(x)
+    pixels = as_pixels(x)
     count, height, columns, width = pixels.shape
     strip_rows = flow_masks.size(2)
     out = pixels.new_empty((count, strip_rows, columns, width))
@@ -125,35 +83,3 @@ def warp_channels(x: Tensor, flow_masks: Tensor, rows: Tensor, channels: int) ->
 def _(x, flow_masks, rows, channels):
     size = x.size(0), flow_masks.size(2), x.size(3), x.size(1)
     return x.new_empty(size).permute(0, 3, 1, 2)
-
-
-@triton.jit
-def _gelu_gate(gate, value, out, elements, ELEMENTS: tl.constexpr):
-    at = tl.program_id(0).to(tl.int64) * ELEMENTS + tl.arange(0, ELEMENTS)
-    there = at < elements
-    x = tl.load(gate + at, mask=there).to(tl.float32)
-    y = tl.load(value + at, mask=there).to(tl.float32)
-    result = 0.5 * x * (1 + tl.erf(x * 0.7071067811865476)) * y
-    tl.store(out + at, result.to(out.dtype.element_ty), mask=there)
-
-
-@torch.library.custom_op('fmanet_mm::gelu_gate', mutates_args=())
-def gelu_gate(gate: Tensor, value: Tensor) -> Tensor:
-    """``gelu(gate) * value`` of (N, C, H, W), rounded once."""
-    gate, value = _rows(gate), _rows(value)
-    out = torch.empty_like(gate)
-    elements = out.numel()
-    _gelu_gate[(triton.cdiv(elements, _ELEMENTS),)](
-        gate, value, out, elements, ELEMENTS=_ELEMENTS
-    )
-    return out.permute(0, 3, 1, 2)
-
-
-@gelu_gate.register_fake
-def _(gate, value):
-    return torch.empty_like(_rows(gate)).permute(0, 3, 1, 2)
-
-
-def _rows(x: Tensor) -> Tensor:
-    """(N, C, H, W) -> (N, H, W, C), contiguous: no copy of what is channels last."""
-    return x.permute(0, 2, 3, 1).contiguous()
