@@ -47,7 +47,7 @@ def run_jobs(args: argparse.Namespace, jobs: list[Job]) -> int:
 
     report = (JsonReport if args.json else TextReport)(memory)
     outcomes = {}
-    with _only_results_on_stdout(), _ends_as_interrupt(), ExitStack() as opened:
+    with _only_results_on_stdout(), _termination_as_interrupt(), ExitStack() as opened:
         try:
             _check_network(args)
             rank = find_rank(os.environ)
@@ -359,7 +359,7 @@ def _without_log() -> Iterator[None]:
 
 
 @contextmanager
-def _ends_as_interrupt() -> Iterator[None]:
+def _termination_as_interrupt() -> Iterator[None]:
     """Treat a request to terminate, or a closed terminal, like Ctrl-C."""
 
     def interrupt(*_) -> None:

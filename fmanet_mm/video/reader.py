@@ -45,7 +45,7 @@ from .timestamps import fill_times
 _LOGGER = logging.getLogger('fmanet_mm')
 _MAX_INT = 2**31 - 1
 _MAX_NAMED = 6
-"""Most files that a message names."""
+"""Most files or gaps that a message names."""
 _MAX_RATE = 240
 """Most frames per second that are taken for the rate of a video."""
 _LOST_WITH_FRAMES = {
@@ -610,7 +610,7 @@ class ImageFolderReader(FrameReader):
             _LOGGER.warning(
                 '%s lacks the images numbered %s; the others follow each other',
                 self.path,
-                ', '.join(gaps),
+                _list_some(gaps),
             )
         others = [] if pattern else list_other_images(self.path)
         if others:
@@ -618,7 +618,7 @@ class ImageFolderReader(FrameReader):
                 '%s holds %d images of formats that are not read, left out: %s',
                 self.path,
                 len(others),
-                ', '.join(others[:_MAX_NAMED]),
+                _list_some(others),
             )
 
     def _read(self, path: Path) -> np.ndarray:
@@ -641,6 +641,10 @@ class ImageFolderReader(FrameReader):
                     path,
                 )
             return scale_depth(image, self.dtype)
+
+
+def _list_some(names: list[str]) -> str:
+    return ', '.join(names[:_MAX_NAMED] + ['...'] * (len(names) > _MAX_NAMED))
 
 
 def _parse_duration(text: str) -> Fraction | None:
