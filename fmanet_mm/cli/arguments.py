@@ -2,12 +2,14 @@
 
 import argparse
 import os
+import sys
 from fractions import Fraction
 from pathlib import Path
 
 from ..video.limits import Limits
 from ..video.options import DEFAULT_FPS, DEINTERLACE, ReadOptions, WriteOptions
 from .jobs import Job, plan_jobs
+from .reports import describe_error
 
 DESCRIPTION = """\
 Restore blurry, small videos: sharp, and larger by the scale of the network.
@@ -26,7 +28,7 @@ exit codes:
   0    all inputs were restored
   1    an input failed or ended early; the others were restored
   2    the command or the network cannot be used; nothing was restored
-  130  interrupted (Ctrl-C, SIGTERM); --resume continues
+  130  interrupted (Ctrl-C, SIGTERM, closed terminal); --resume continues
 """
 
 DEFAULT_CONFIG = 'fmanet_stage2'
@@ -45,6 +47,11 @@ def parse_args(argv: list[str] | None) -> tuple[argparse.Namespace, list[Job]]:
         for :class:`~fmanet_mm.restoration.VideoRestorer`, and a job for each input.
     """
     parser = build_parser()
+    for word in sys.argv[1:] if argv is None else argv:
+        if word == '--':
+            break
+        if word.startswith('-') and Path(word).suffix and os.path.lexists(word):
+            parser.error(f'{word} is taken for options; write the file as ./{word}')
     args = parser.parse_args(argv)
     limits = {
         name: value
@@ -70,7 +77,7 @@ def parse_args(argv: list[str] | None) -> tuple[argparse.Namespace, list[Job]]:
         )
         return args, plan_jobs(args.inputs, args.out, args.compare)
     except (OSError, ValueError) as error:
-        parser.error(str(error))
+        parser.error(describe_error(error))
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -84,12 +91,13 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         'inputs',
         nargs='+',
-        type=Path,
+        type=_input,
         metavar='INPUT',
         help='video files and folders of images',
     )
     parser.add_argument(
         '--out',
+        type=_place,
         metavar='PATH',
         help='a video file, or a folder for images (no suffix, or a / at its end); for '
         'several inputs a folder for an output of the same name for each. A file of '
@@ -272,12 +280,28 @@ def seconds(text: str) -> Fraction:
     return total
 
 
+def _place(text: str) -> str:
+    """Refuse what is no name of a file, but may be meant otherwise."""
+    if not text:
+        raise argparse.ArgumentTypeError('the name is empty; name a file or folder')
+    if text == '-':
+        raise argparse.ArgumentTypeError(
+            'videos are neither read from standard input nor written to standard '
+            'output; name a file (one of this name as ./-)'
+        )
+    return text
+
+
+def _input(text: str) -> Path:
+    return Path(_place(text))
+
+
 def _fps(text: str) -> Fraction:
     try:
         fps = Fraction(text)
     except (ValueError, ZeroDivisionError):
-        fps = 0
-    if fps <= 0:
+        fps = Fraction(0)
+    if fps.limit_denominator(65536) <= 0:
         raise argparse.ArgumentTypeError(
             f'{text!r} is no frame rate; write it as 25, 29.97 or 30000/1001'
         )

@@ -173,6 +173,8 @@ def _check_no_conflict(jobs: list[Job]) -> None:
                 'them one after the other, with different --out'
             )
         taken[place] = job.src
+        if job.page is not None and os.path.isdir(job.page):
+            raise ValueError(f'--compare {job.page} is a folder; name another page')
         if job.page is not None and place_key(job.page) in {*sources, place}:
             raise ValueError(
                 f'--compare {job.page} is an input or an output; name another page'

@@ -1,6 +1,7 @@
 """Progress and results as text or as JSON lines."""
 
 import json
+import os
 import shutil
 import sys
 import time
@@ -20,6 +21,12 @@ LOG_INTERVAL = 60.0
 
 DRAW_INTERVAL = 0.1
 """The same for redrawing the bar of a terminal."""
+
+
+_ESCAPES = {
+    code: f'\\x{code:02x}' for code in (*range(32), *range(127, 160)) if code != 13
+}
+"""How to show control characters, which names of files may hold; not that of bars."""
 
 
 class Outcome(NamedTuple):
@@ -198,6 +205,16 @@ class JsonReport:
         _print(json.dumps(values), self._out)
 
 
+def describe_error(error: BaseException) -> str:
+    """Describe an error in one line; one of the system without its number."""
+    text = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        text = error.strerror
+        if error.filename is not None:
+            text = f'{os.fsdecode(error.filename)} cannot be used: {text}'
+    return ' '.join(text.split())
+
+
 def describe_progress(
     done: int, total: int | None, elapsed: float, first: int = 0
 ) -> str:
@@ -228,6 +245,7 @@ def describe_progress(
 
 def _print(text: str, stream: TextIO, end: str = '\n') -> None:
     """Print; that nobody reads it any more ends no run."""
+    text = text.translate(_ESCAPES)
     with suppress(OSError, ValueError):
         print(text, end=end, file=stream, flush=True)
 

@@ -1,9 +1,9 @@
 """The command ``fmanet-restore``."""
 
+import os
 import sys
 
 from ..utils.names import print_any_name
-from .arguments import parse_args
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -15,12 +15,28 @@ def main(argv: list[str] | None = None) -> int:
     Returns:
         int: The exit code, see ``--help``.
     """
+    _replace_closed_streams()
     print_any_name()
-    args, jobs = parse_args(argv)
-    # Imports torch, which help and errors in the arguments should not wait for.
-    from .run import run_jobs
+    try:
+        from .arguments import parse_args
 
+        args, jobs = parse_args(argv)
+        # Imports much, which help and errors in the arguments should not wait for.
+        from .run import run_jobs
+    except KeyboardInterrupt:
+        print('fmanet-restore: interrupted', file=sys.stderr)
+        return 130
     return run_jobs(args, jobs)
+
+
+def _replace_closed_streams() -> None:
+    """Open what the caller has closed, lest a file of ours takes its number.
+
+    Libraries that print to it would write into that file.
+    """
+    for name in ('stdin', 'stdout', 'stderr'):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, 'w'))
 
 
 if __name__ == '__main__':

@@ -22,7 +22,7 @@ from ..video.spans import Part
 from ..video.writer import open_writer
 from .jobs import Job, Task
 from .launch import Rank, device_of_rank, find_devices, find_rank
-from .reports import JsonReport, Outcome, TextReport
+from .reports import JsonReport, Outcome, TextReport, describe_error
 
 INTERRUPTED = 130
 FAILED = 1
@@ -47,7 +47,7 @@ def run_jobs(args: argparse.Namespace, jobs: list[Job]) -> int:
 
     report = (JsonReport if args.json else TextReport)(memory)
     outcomes = {}
-    with _only_results_on_stdout(), _sigterm_as_interrupt(), ExitStack() as opened:
+    with _only_results_on_stdout(), _termination_as_interrupt(), ExitStack() as opened:
         try:
             _check_network(args)
             rank = find_rank(os.environ)
@@ -300,7 +300,7 @@ def _describe(error: BaseException, args: argparse.Namespace) -> str:
     if args.debug:
         with suppress(Exception):
             traceback.print_exception(error)
-    message = ' '.join(str(error).split())
+    message = describe_error(error)
     if _is_out_of_memory(error):
         return (
             'memory ran out, even in low strips; free some of it, or use '
@@ -359,8 +359,8 @@ def _without_log() -> Iterator[None]:
 
 
 @contextmanager
-def _sigterm_as_interrupt() -> Iterator[None]:
-    """Treat a request to terminate like Ctrl-C."""
+def _termination_as_interrupt() -> Iterator[None]:
+    """Treat a request to terminate, or a closed terminal, like Ctrl-C."""
 
     def interrupt(*_) -> None:
         raise KeyboardInterrupt
@@ -368,8 +368,13 @@ def _sigterm_as_interrupt() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may set handlers
         return
-    before = signal.signal(signal.SIGTERM, interrupt)
+    numbers = [signal.SIGTERM]
+    hangup = getattr(signal, 'SIGHUP', None)  # Not on Windows.
+    if hangup is not None and signal.getsignal(hangup) == signal.SIG_DFL:
+        numbers.append(hangup)  # nohup has it ignored.
+    before = {number: signal.signal(number, interrupt) for number in numbers}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -271,8 +271,10 @@ def serve(connection: Connection, args: argparse.Namespace, num_sharing: int) ->
         num_sharing (int): Number of processes on this device.
     """
     service = _Service(connection, args)
-    # The parent has Ctrl-C and passes it on.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # The parent has Ctrl-C, or a closed terminal, and passes it on.
+    for name in ('SIGINT', 'SIGHUP'):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     signal.signal(signal.SIGTERM, service.stop)
     print_any_name()
     _LOGGER.addHandler(service)

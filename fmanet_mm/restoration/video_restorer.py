@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -512,7 +513,11 @@ def _with_names(options: WriteOptions, info: ClipInfo) -> WriteOptions:
     """Name images like those of the source folder, unless they are named already."""
     if options.filenames is not None or not info.stems:
         return options
-    return replace(options, filenames=[f'{stem}.png' for stem in info.stems])
+    occurrences = Counter(info.stems)
+    names = [
+        path.stem if occurrences[path.stem] == 1 else path.name for path in info.files
+    ]
+    return replace(options, filenames=[f'{name}.png' for name in names])
 
 
 def _check_images(images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:

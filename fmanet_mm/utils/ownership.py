@@ -143,6 +143,7 @@ def _this_process() -> dict[str, Any]:
         pid=os.getpid(),
         host=socket.gethostname(),
         started=_start_of(os.getpid()),
+        life=_life_of(os.getpid()),
         key=secrets.token_hex(8),
     )
 
@@ -151,18 +152,36 @@ def _parse_owner(data: bytes) -> dict[str, Any]:
     owner = json.loads(data)
     if not isinstance(owner, dict) or not isinstance(owner.get('pid'), int):
         raise ValueError('no owner')
-    return dict(dict(host=None, started=None, run=None), **owner)
+    return dict(dict(host=None, started=None, life=None, run=None), **owner)
 
 
 def _may_run(owner: dict[str, Any]) -> bool:
     if owner['host'] != socket.gethostname():
         return True
-    started = _start_of(owner['pid'])
-    if started is None or not isinstance(owner['started'], int | float):
-        return started is not None
+    started, life = _start_of(owner['pid']), _life_of(owner['pid'])
+    if started is None:
+        return False
+    if None not in (life, owner['life']):
+        return life == owner['life']
+    if not isinstance(owner['started'], int | float):
+        return True
     # Not true of processes whose start may not be seen, which is NaN.
     is_another = abs(started - owner['started']) > _CLOCK_TOLERANCE
     return not is_another
+
+
+def _life_of(pid: int) -> str | None:
+    """A name for the life of a process that no change of the clock alters, on Linux.
+
+    It consists of the boot of the system, and the ticks from then to its start.
+    """
+    try:
+        boot = Path('/proc/sys/kernel/random/boot_id').read_text().strip()
+        # The name of the program, in parentheses, may hold anything.
+        values = Path(f'/proc/{pid}/stat').read_bytes().rpartition(b')')[2].split()
+        return f'{boot} {int(values[19])}'
+    except (OSError, ValueError, IndexError):
+        return None
 
 
 def _start_of(pid: int) -> float | None:

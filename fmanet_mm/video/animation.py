@@ -8,7 +8,7 @@ import numpy as np
 
 from .clip_info import ClipInfo
 from .frames import TimedFrame
-from .image_files import list_pages
+from .image_files import list_pages, read_profile
 from .images import decode_page, open_image
 from .options import ReadOptions
 from .reader import FrameReader
@@ -61,6 +61,9 @@ class AnimationReader(FrameReader):
             num_frames=self.num_frames,
             start=options.start,
             end=options.end,
+            files=(self.path,),
+            reading=options.reading,
+            icc_profile=None if options.to_srgb else read_profile(self._header),
         )
 
     def close(self) -> None:

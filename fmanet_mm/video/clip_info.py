@@ -1,9 +1,10 @@
 """Facts about a clip that was read, for the file that is written from it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 MATRIX_BT709 = 1
 """Number of BT.709's matrix of YUV in ITU-T H.273."""
@@ -66,7 +67,9 @@ class ClipInfo:
         finest_rate (Fraction, optional): Frames per second of the shortest steps of a
             variable frame rate.
         colours (Colours): What the RGB values of the frames mean.
-        deinterlace (str): See :class:`~fmanet_mm.video.options.ReadOptions`.
+        files (tuple[Path, ...]): What the frames are read from: the video file, or the
+            images.
+        reading (Mapping[str, Any]): Options of reading that the frames depend on.
         icc_profile (bytes, optional): ICC profile of the images of a folder, if it is
             one of RGB.
     """
@@ -82,5 +85,6 @@ class ClipInfo:
     stems: tuple[str, ...] = ()
     finest_rate: Fraction | None = None
     colours: Colours = Colours()
-    deinterlace: str = 'auto'
+    files: tuple[Path, ...] = ()
+    reading: Mapping[str, Any] = field(default_factory=dict)
     icc_profile: bytes | None = None

@@ -9,6 +9,7 @@ import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 from .clip_info import MATRIX_BT709, Colours, Mastering
+from .side_data import read_side_data
 
 # FFmpeg's numbers; only recent versions of PyAV name them.
 _BICUBIC = 0x4  # SWS_BICUBIC
@@ -48,7 +49,7 @@ class Orientation(NamedTuple):
     @classmethod
     def of(cls, frame: av.VideoFrame) -> 'Orientation':
         """Read the display matrix; angles are rounded to quarter turns."""
-        matrix = frame.side_data.get('DISPLAYMATRIX')
+        matrix = read_side_data(frame, 'DISPLAYMATRIX')
         if matrix is None:
             return cls(False, False, False)
         # (x, y) of the picture is shown at (x * x_to_x + y * y_to_x, ...).
@@ -116,9 +117,19 @@ def read_colours(frame: av.VideoFrame, context: av.VideoCodecContext) -> Colours
         primaries,
         _known(context.color_trc, default.transfer),
         matrix,
-        _read_mastering(frame.side_data.get('MASTERING_DISPLAY_METADATA')),
-        _read_light(frame.side_data.get('CONTENT_LIGHT_LEVEL')),
+        _read_mastering(read_side_data(frame, 'MASTERING_DISPLAY_METADATA')),
+        _read_light(read_side_data(frame, 'CONTENT_LIGHT_LEVEL')),
     )
+
+
+def may_be_transparent(pixel_format: av.VideoFormat) -> bool:
+    """Whether a pixel format has an alpha channel, or a palette of colours with one."""
+    return len(pixel_format.components) in (2, 4) or pixel_format.has_palette
+
+
+def is_transparent(frame: av.VideoFrame) -> bool:
+    """Whether any pixel is not opaque; the frame's format must allow it."""
+    return bool(frame.reformat(format='rgba').to_ndarray()[..., 3].min() < 255)
 
 
 def is_hd(height: int) -> bool:

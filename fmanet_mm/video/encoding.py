@@ -44,6 +44,7 @@ _ALWAYS = {
     'libx265': {'x265-params': 'log-level=error'},
 }
 """Options that an encoder always gets."""
+os.environ.setdefault('SVT_LOG', '1')  # Else it prints twenty lines for each segment.
 _X265_BLOCK = 64
 _SMALL_X265_BLOCK = 16
 """Width of x265's largest blocks, by default and for small pictures."""

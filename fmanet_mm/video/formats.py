@@ -20,6 +20,12 @@ IMAGE_SUFFIXES = (
 )
 """Suffixes of the images that are read from a folder."""
 
+OTHER_IMAGE_SUFFIXES = (
+    *('.gif', '.apng', '.tga', '.avif', '.heic', '.heif', '.jp2', '.jxl', '.psd'),
+    *('.exr', '.hdr', '.dpx', '.pam', '.pfm', '.dng'),
+)
+"""Suffixes of images that are not read, which is said."""
+
 DEEP_IMAGE_SUFFIXES = ('.png', '.tif', '.tiff')
 """Suffixes of the image formats that hold 16 bits."""
 

@@ -4,6 +4,7 @@ import io
 import re
 import struct
 import zlib
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageCms, ImageFile
@@ -11,6 +12,7 @@ from PIL import Image, ImageCms, ImageFile
 _ORIENTATION = 274
 _SUBFILE_TYPE = 254
 _PHOTOMETRIC = 262
+_BITS = 258
 _REDUCED_OR_MASK = 0b101
 _CIELAB = (8, 9, 10)
 _RGB_PROFILE = b'RGB '
@@ -63,12 +65,12 @@ def read_orientation(header: ImageFile.ImageFile, data: np.ndarray) -> int:
         return header.tag_v2.get(_ORIENTATION, 1)
     if header.format == 'PNG' and b'eXIf' in data.tobytes():
         header.load()  # Its EXIF data may come after the pixels.
-    exif = Image.Exif()
-    try:
-        exif.load(header.info.get('exif', b''))
-    except Exception:  # Damaged EXIF data raise any exception.
-        return 1
-    return exif.get(_ORIENTATION, 1)
+    return _read_exif(header).get(_ORIENTATION, 1)
+
+
+def holds_notes(header: ImageFile.ImageFile) -> bool:
+    """Whether an image has EXIF data besides its orientation."""
+    return bool(_read_exif(header).keys() - {_ORIENTATION})
 
 
 def turn_upright(image: np.ndarray, orientation: int) -> np.ndarray:
@@ -120,6 +122,18 @@ def decode_cielab(header: ImageFile.ImageFile) -> np.ndarray:
         )
     lab, srgb = ImageCms.createProfile('LAB'), ImageCms.createProfile('sRGB')
     return np.asarray(ImageCms.profileToProfile(header, lab, srgb, outputMode='RGB'))
+
+
+def has_short_alpha(header: ImageFile.ImageFile) -> bool:
+    """Whether a page of a TIFF file is RGB with alpha, of 8 bits."""
+    return header.mode == 'RGBA' and header.tag_v2.get(_BITS) == (8, 8, 8, 8)
+
+
+def decode_colours(data: np.ndarray, page: int) -> np.ndarray:
+    """Decode a page of an upright TIFF file as (H, W, 3), uint8, without its alpha."""
+    with Image.open(io.BytesIO(data.tobytes()), formats=('TIFF',)) as image:
+        image.seek(page)
+        return np.asarray(image.convert('RGB'))
 
 
 def decode_netpbm(data: np.ndarray) -> np.ndarray | None:
@@ -202,6 +216,15 @@ def embed_profile(data: bytes, suffix: str, profile: bytes) -> bytes | None:
     embed = {'.png': _embed_in_png, '.jpg': _embed_in_jpeg, '.jpeg': _embed_in_jpeg}
     function = embed.get(suffix.lower())
     return None if function is None else function(data, profile)
+
+
+def _read_exif(header: ImageFile.ImageFile) -> dict[int, Any]:
+    exif = Image.Exif()
+    try:
+        exif.load(header.info.get('exif', b''))
+        return dict(exif)
+    except Exception:  # Damaged EXIF data raise any exception.
+        return {}
 
 
 def _embed_in_png(data: bytes, profile: bytes) -> bytes:

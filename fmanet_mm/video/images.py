@@ -4,6 +4,8 @@ import fnmatch
 import os
 import re
 import struct
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -11,12 +13,14 @@ import numpy as np
 from PIL import Image, ImageFile
 
 from ..utils.clips import is_clutter
-from .formats import IMAGE_SUFFIXES
+from .formats import IMAGE_SUFFIXES, OTHER_IMAGE_SUFFIXES
 from .image_files import (
     convert_to_srgb,
     count_pages,
     decode_cielab,
+    decode_colours,
     decode_netpbm,
+    has_short_alpha,
     is_cielab,
     is_srgb,
     read_orientation,
@@ -54,6 +58,35 @@ def list_images(folder: Path, pattern: str | None = None) -> list[Path]:
             f'there are no images in the folder {folder}; looked for {wanted}'
         )
     return sorted(images, key=_natural)
+
+
+def find_gaps(images: Sequence[Path]) -> list[str]:
+    """Name the numbers that are missing among images that are numbered one by one.
+
+    Args:
+        images (Sequence[Path]): Images in order.
+
+    Returns:
+        list[str]: Such as ``['7', '12 to 15']``; empty if most numbers do not follow
+        the one before.
+    """
+    found = [re.fullmatch(r'(.*?)(\d+)(\D*)', path.stem) for path in images]
+    if None in found or len({match[1] + match[3] for match in found}) > 1:
+        return []
+    pairs = [*pairwise(int(match[2]) for match in found)]
+    gaps = [(first + 1, last - 1) for first, last in pairs if last - first > 1]
+    if len(gaps) > len(pairs) / 2:
+        return []
+    return [f'{a}' if a == b else f'{a} to {b}' for a, b in gaps]
+
+
+def list_other_images(folder: Path) -> list[str]:
+    """Names of the images in a folder that are of formats that are not read."""
+    return sorted(
+        path.name
+        for path in folder.iterdir()
+        if path.suffix.lower() in OTHER_IMAGE_SUFFIXES and not is_clutter(path.name)
+    )
 
 
 def read_image(
@@ -159,7 +192,7 @@ def decode_page(
             image = convert_to_srgb(image, profile)
         except ValueError as error:
             raise ValueError(f'{path} cannot be converted to sRGB: {error}') from error
-    return _scale(image, dtype)
+    return scale_depth(image, dtype)
 
 
 def _decode(
@@ -175,6 +208,8 @@ def _decode(
     # OpenCV itself opens neither names that are not UTF-8 nor, on Windows, many others.
     if header.format == 'TIFF':
         data = without_orientation(data)
+        if has_short_alpha(header):  # OpenCV would multiply the colours by it.
+            return decode_colours(data, page)
     if page:
         _, pages = cv2.imdecodemulti(data, _FLAGS, range=(page, page + 1))
         image = pages[0] if pages else None
@@ -183,7 +218,8 @@ def _decode(
     return None if image is None else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
-def _scale(image: np.ndarray, dtype: np.dtype | type | None) -> np.ndarray:
+def scale_depth(image: np.ndarray, dtype: np.dtype | type | None) -> np.ndarray:
+    """Scale an image to the range of uint8 or uint16; None leaves it as it is."""
     if dtype == np.uint8 and image.dtype == np.uint16:
         return cv2.convertScaleAbs(image, alpha=255 / 65535)
     if dtype == np.uint16 and image.dtype == np.uint8:

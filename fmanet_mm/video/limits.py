@@ -27,7 +27,7 @@ class Limits:
     def __post_init__(self) -> None:
         for name in ('max_pixels', 'max_seconds'):
             value = getattr(self, name)
-            if value is not None and value <= 0:
+            if value is not None and not value > 0:
                 raise ValueError(f'{name} must be positive or None, got {value}')
 
     def check_size(self, path: Path, height: int, width: int) -> None:

@@ -43,7 +43,7 @@ class ReadOptions:
 
     Raises:
         ValueError: If ``start`` or ``end`` is negative, ``end`` is not after
-            ``start``, or ``deinterlace`` is unknown.
+            ``start``, ``folder_fps`` is not positive, or ``deinterlace`` is unknown.
     """
 
     start: Fraction | float | None = None
@@ -70,12 +70,22 @@ class ReadOptions:
                 f'{self.start or 0} s'
             )
         folder_fps = Fraction(self.folder_fps).limit_denominator(65536)
+        if folder_fps <= 0:
+            raise ValueError(
+                f'folder_fps must be at least 1 / 65536, got {float(self.folder_fps)}'
+            )
         for name, value in [
             ('start', start),
             ('end', end),
             ('folder_fps', folder_fps),
         ]:
             object.__setattr__(self, name, value)
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """The options that the frames of given files depend on."""
+        names = ('start', 'end', 'deinterlace', 'stop_at_damage', 'to_srgb')
+        return {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from fractions import Fraction
 from itertools import chain
 from math import ceil
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -16,24 +17,43 @@ from av.video.reformatter import VideoReformatter
 
 from .clip_info import ClipInfo
 from .clock import ContinuousClock
-from .colour import Orientation, depth, read_colours, to_rgb
+from .colour import (
+    Orientation,
+    depth,
+    is_transparent,
+    may_be_transparent,
+    read_colours,
+    to_rgb,
+)
 from .container import declared_size, exact, open_container
 from .damage import DamageLog
 from .frames import TimedFrame
-from .image_files import read_profile
-from .images import decode_image, list_images, open_image
+from .image_files import holds_notes, read_profile
+from .images import (
+    decode_image,
+    find_gaps,
+    list_images,
+    list_other_images,
+    open_image,
+    scale_depth,
+)
 from .interlace import deinterlace
 from .options import DEFAULT_FPS, READ_DEFAULTS, ReadOptions
+from .side_data import read_side_data
 from .timestamps import fill_times
 
 _LOGGER = logging.getLogger('fmanet_mm')
 _MAX_INT = 2**31 - 1
+_MAX_NAMED = 6
+"""Most files or gaps that a message names."""
 _MAX_RATE = 240
 """Most frames per second that are taken for the rate of a video."""
 _LOST_WITH_FRAMES = {
     'A53_CC': 'closed captions',
     'DYNAMIC_HDR_PLUS': 'HDR10+ metadata',
     'DOVI_METADATA': 'Dolby Vision metadata',
+    'DYNAMIC_HDR_VIVID': 'HDR Vivid metadata',
+    'ICC_PROFILE': 'a colour profile',
     'SPHERICAL': 'the projection of 360 degree video',
     'STEREO3D': 'the arrangement of stereoscopic video',
 }
@@ -83,7 +103,7 @@ class FrameReader:
         self._end = options.end
         self._limits = options.limits
         self.last_duration = None
-        self._alpha_reported = False
+        self._reported: set[str] = set()
         self._options = options
 
     def __enter__(self) -> 'FrameReader':
@@ -129,11 +149,14 @@ class FrameReader:
         """Frames with their numbers in the complete video."""
         raise NotImplementedError
 
+    def _warn_once(self, message: str, *values: Any) -> None:
+        """Log a message, but only the first of its kind."""
+        if message not in self._reported:
+            self._reported.add(message)
+            _LOGGER.warning(message, *values)
+
     def _report_alpha(self) -> None:
-        """Log once that the alpha channel is dropped."""
-        if not self._alpha_reported:
-            self._alpha_reported = True
-            _LOGGER.warning('%s has an alpha channel, which is dropped', self.path)
+        self._warn_once('%s has an alpha channel, which is dropped', self.path)
 
     def _part(self) -> str:
         """Name in a message the part that is read."""
@@ -204,7 +227,6 @@ class VideoFileReader(FrameReader):
 
         self._damage = DamageLog(self.path, options.stop_at_damage)
         self._last_timestamp = None
-        self._lost_kinds = set()
         frames = self._decode()
         first = next(frames)
         self._frames = chain([first], frames)
@@ -220,7 +242,8 @@ class VideoFileReader(FrameReader):
             origin=self._origin,
             finest_rate=self._finest_rate(),
             colours=self._colours,
-            deinterlace=options.deinterlace,
+            files=(self.path,),
+            reading=options.reading,
         )
 
     def close(self) -> None:
@@ -363,7 +386,9 @@ class VideoFileReader(FrameReader):
         is_deep = self._options.keep_depth and depth(first.format) > 8
         self._colours = read_colours(first, self._stream.codec_context)
         self.dtype = np.dtype(np.uint16 if is_deep else np.uint8)
-        if len(first.format.components) in (2, 4):
+        self._may_be_transparent = may_be_transparent(first.format)
+        # Decoders of VP8 and VP9 do not show the alpha channel, which is beside.
+        if self._stream.metadata.get('alpha_mode') == '1':
             self._report_alpha()
         ratio = exact(self._stream.sample_aspect_ratio or Fraction(1))
         is_sideways = Orientation.of(first).transpose
@@ -373,6 +398,9 @@ class VideoFileReader(FrameReader):
         self, frame: av.VideoFrame, reformatter: VideoReformatter
     ) -> np.ndarray:
         try:
+            if self._may_be_transparent and is_transparent(frame):
+                self._may_be_transparent = False
+                self._report_alpha()
             return to_rgb(frame, reformatter, self.dtype)
         except (av.FFmpegError, OSError) as error:
             raise ValueError(
@@ -503,8 +531,8 @@ class VideoFileReader(FrameReader):
     def _report_lost(self, frame: av.VideoFrame) -> None:
         """Log once what a frame carries that the output will lack."""
         for kind, name in _LOST_WITH_FRAMES.items():
-            if kind not in self._lost_kinds and frame.side_data.get(kind) is not None:
-                self._lost_kinds.add(kind)
+            if kind not in self._reported and read_side_data(frame, kind) is not None:
+                self._reported.add(kind)
                 _LOGGER.warning('%s has %s, left out', self.path, name)
 
     def _is_truncated(self) -> bool:
@@ -538,6 +566,7 @@ class ImageFolderReader(FrameReader):
         self._first = ceil(self._start * self.fps)
         stop = len(images) if self._end is None else ceil(self._end * self.fps)
         self._images = images[self._first : stop]
+        self._report_missing(options.pattern)
         if not self._images:
             raise ValueError(
                 f'{self.path} holds no frames{self._part()}; its {len(images)} '
@@ -551,7 +580,6 @@ class ImageFolderReader(FrameReader):
         with open_image(self._images[0], self._limits) as header:
             first = decode_image(header, None, options.to_srgb)
             self._profile = None if options.to_srgb else read_profile(header)
-        self._profile_reported = options.to_srgb
         self.height, self.width = first.shape[:2]
         self.dtype = first.dtype if options.keep_depth else np.dtype(np.uint8)
         self.info = ClipInfo(
@@ -563,6 +591,8 @@ class ImageFolderReader(FrameReader):
             end=options.end,
             stems=tuple(image.stem for image in self._images),
             icc_profile=self._profile,
+            files=tuple(self._images),
+            reading=options.reading,
         )
 
     def _numbered(self) -> Iterator[tuple[int, TimedFrame]]:
@@ -574,19 +604,47 @@ class ImageFolderReader(FrameReader):
                 raise ValueError(message) from error
             yield index, TimedFrame(image, index / self.fps)
 
+    def _report_missing(self, pattern: str | None) -> None:
+        """Log which images of the clip seem to be missing."""
+        if gaps := find_gaps(self._images):
+            _LOGGER.warning(
+                '%s lacks the images numbered %s; the others follow each other',
+                self.path,
+                _list_some(gaps),
+            )
+        others = [] if pattern else list_other_images(self.path)
+        if others:
+            _LOGGER.warning(
+                '%s holds %d images of formats that are not read, left out: %s',
+                self.path,
+                len(others),
+                _list_some(others),
+            )
+
     def _read(self, path: Path) -> np.ndarray:
         with open_image(path, self._limits) as header:
             if header.has_transparency_data:
                 self._report_alpha()
-            image = decode_image(header, self.dtype, self._to_srgb)
-            if not self._profile_reported and read_profile(header) != self._profile:
-                self._profile_reported = True
-                _LOGGER.warning(
+            image = decode_image(header, None, self._to_srgb)
+            if image.dtype > self.dtype and self._options.keep_depth:
+                self._warn_once(
+                    '%s has 16 bits, the first image 8; 8 are taken for all', path
+                )
+            if holds_notes(header):
+                self._warn_once(
+                    '%s has EXIF data, such as the date, which are left out', path
+                )
+            if not self._to_srgb and read_profile(header) != self._profile:
+                self._warn_once(
                     '%s has another colour profile than the images before it, whose '
                     'profile is taken for all; --to-srgb converts each',
                     path,
                 )
-            return image
+            return scale_depth(image, self.dtype)
+
+
+def _list_some(names: list[str]) -> str:
+    return ', '.join(names[:_MAX_NAMED] + ['...'] * (len(names) > _MAX_NAMED))
 
 
 def _parse_duration(text: str) -> Fraction | None:
@@ -629,6 +687,11 @@ def open_frames(
     if not os.path.exists(path):
         raise FileNotFoundError(
             f'there is no video file or folder of images {path}; check the path'
+        )
+    if not os.path.isfile(path):
+        raise ValueError(
+            f'{path} is a pipe or a device; a video is read more than once, so write '
+            'it to a file first'
         )
     if options.pattern is not None:
         raise ValueError(

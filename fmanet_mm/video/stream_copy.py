@@ -10,23 +10,32 @@ from typing import NamedTuple
 
 import av
 from av.filter import Graph
+from av.format import Flags
 
 from .clock import ContinuousClock
 from .container import exact, open_container
 from .stream_plan import StreamPlan, add_copy, copy_packet, is_cover, plan_streams
 
 _LOGGER = logging.getLogger('fmanet_mm')
-_STREAM_TAGS = {
-    'language': 'language',
-    'name': 'title',
-    'title': 'title',
-    'handler_name': 'handler_name',
-    'filename': 'filename',
-    'mimetype': 'mimetype',
+_ENCODING_TAGS = (
+    'encoder',
+    'vendor_id',
+    'creation_time',
+    'alpha_mode',
+    'duration',
+    'bps',
+    'number_of_frames',
+    'number_of_bytes',
+    '_statistics',
+    'source_id',
+)
+"""Beginnings of tags that describe the encoding of a stream, which may change."""
+_KNOWN_STREAM_TAGS = {
+    'avi': ('title', 'handler_name', 'language'),
+    'mp4': ('title', 'handler_name', 'language', 'timecode'),
+    'mov': ('title', 'handler_name', 'language', 'timecode'),
 }
-"""Tags of a stream that are copied, and their names; "name" in MP4 is a title."""
-_VIDEO_TAGS = ('language', 'title', 'timecode')
-"""Tags of the video stream that are copied."""
+"""Tags of streams that containers hold, or whose loss is known; others hold any."""
 _FORMAT_TAGS = (
     'encoder',
     'software',
@@ -123,11 +132,24 @@ class CopiedStreams:
         """Name streams for a message."""
         return [_describe(self._container.streams[index]) for index in indices]
 
-    def lost_tags(self) -> list[str]:
-        """Names of the tags that the container cannot hold."""
-        if self._format != 'avi':
+    def lost_tags(self, plan: StreamPlan) -> list[str]:
+        """Name the tags and chapters that the container cannot hold."""
+        known = _KNOWN_STREAM_TAGS.get(self._format)
+        if known is None:
             return []
-        return [f'tag {name}' for name in self._unknown_tags()]
+        lost = []
+        if self._format == 'avi':  # The others take them, without a standard.
+            lost = [f'tag {name}' for name in self._unknown_tags()]
+            if num_chapters := len(self._container.chapters()):
+                lost.append(f'{num_chapters} chapters')
+        if self._container.format.name == 'ogg':
+            return lost  # Those of streams are those of the file.
+        return lost + [
+            f'tag {name} of stream {index}'
+            for index in sorted([self._video.index, *plan.used])
+            for name in _stream_tags(self._container.streams[index])
+            if name.lower() not in known
+        ]
 
     def container_options(self) -> dict[str, str]:
         """Options with which the container holds all tags."""
@@ -158,18 +180,14 @@ class CopiedStreams:
             except (ValueError, av.FFmpegError) as error:
                 raise MuxError(index, str(error)) from error
             target.stream.disposition = source.disposition.value
-            target.stream.metadata.update(
-                (_STREAM_TAGS[name], value)
-                for name, value in source.metadata.items()
-                if name in _STREAM_TAGS
-            )
+            target.stream.metadata.update(_stream_tags(source))
             self._targets[index] = target
         for cover in self._plan.attached.values():
             container.add_attachment(*cover)
         video.metadata.update(
             (name, value)
-            for name, value in self._video.metadata.items()
-            if name in _VIDEO_TAGS and (name != 'timecode' or not span.is_cut)
+            for name, value in _stream_tags(self._video).items()
+            if name != 'handler_name' and (name != 'timecode' or not span.is_cut)
         )
         container.metadata.update(self._tags(span))
         chapters = (_move_chapter(c, span) for c in self._container.chapters())
@@ -237,27 +255,47 @@ class CopiedStreams:
     def _tags(self, span: TimeSpan) -> dict[str, str]:
         return {
             name: value
-            for name, value in self._container.metadata.items()
+            for name, value in self._file_tags().items()
             if name.lower() not in _FORMAT_TAGS
             and (name != 'timecode' or not span.is_cut)
         }
+
+    def _file_tags(self) -> dict[str, str]:
+        """Tags of the file, which Ogg has in its streams."""
+        tags = {}
+        if self._container.format.name == 'ogg':
+            for stream in [*self._container.streams, self._video]:
+                tags.update(_stream_tags(stream))
+            tags.pop('language', None)
+        return tags | self._container.metadata
 
     def _unknown_tags(self) -> list[str]:
         if self._format not in _KNOWN_TAGS:
             return []
         known = _KNOWN_TAGS[self._format].split()
-        names = [name.lower() for name in self._container.metadata]
+        names = [name.lower() for name in self._file_tags()]
         return [
             n for n in names if n not in _FORMAT_TAGS and n.split('-')[0] not in known
         ]
 
 
+def _stream_tags(stream: av.stream.Stream) -> dict[str, str]:
+    """Tags of a stream that hold for a copy, too; "name" in MP4 is a title."""
+    return {
+        'title' if name == 'name' else name: value
+        for name, value in stream.metadata.items()
+        if not name.lower().startswith(_ENCODING_TAGS) and value != 'und'
+    }
+
+
 class _Target:
-    """A stream of the output, whose times must increase."""
+    """A stream of the output, whose times must increase, or at least not decrease."""
 
     def __init__(self, stream: av.stream.Stream) -> None:
         self.stream = stream
         self._last = None
+        allows_equal = stream.container.format.flags & Flags.ts_nonstrict.value
+        self._step = 0 if allows_equal else 1
 
     def _settle(self, packet: av.Packet) -> av.Packet:
         """Convert times to the stream's unit; like FFmpeg's tool, let them increase."""
@@ -269,8 +307,8 @@ class _Target:
             None if ticks is None else floor(ticks * factor + Fraction(1, 2))
             for ticks in (packet.pts, packet.dts, packet.duration)
         )
-        if self._last is not None and dts <= self._last:
-            dts = self._last + 1
+        if self._last is not None:
+            dts = max(dts, self._last + self._step)
         self._last = dts
         packet.time_base = unit
         packet.dts, packet.pts = dts, dts if pts is None else max(pts, dts)

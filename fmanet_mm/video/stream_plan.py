@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from itertools import pairwise
 from typing import NamedTuple
 
 import av
@@ -123,8 +124,8 @@ def plan_streams(
             plan.converted[stream.index] = encoder
         else:
             plan.left_out.append(stream.index)
-    if format == 'avi' and not is_cut:
-        _pad_in_avi(plan, container, zero, tick)
+    if format == 'avi':
+        _pad_in_avi(plan, container, samples, zero, tick, is_cut)
     return plan
 
 
@@ -182,8 +183,7 @@ def _start_of(stream: av.stream.Stream, packets: list[av.Packet]) -> Fraction | 
 
     MP4 leaves the priming out of a stream's start, Matroska does not.
     """
-    times = [p.pts * exact(p.time_base) for p in packets if p.pts is not None]
-    first = min(times, default=None)
+    first = min(_times(packets), default=None)
     if first is not None and stream.type == 'audio' and stream.sample_rate:
         first += Fraction(stream.codec_context.delay, stream.sample_rate)
     start = stream.start_time
@@ -191,6 +191,11 @@ def _start_of(stream: av.stream.Stream, packets: list[av.Packet]) -> Fraction | 
         return first
     start = start * exact(stream.time_base)
     return start if first is None else max(start, first)
+
+
+def _times(packets: list[av.Packet]) -> list[Fraction]:
+    """Presentation times of packets in seconds, as far as they are known."""
+    return [p.pts * exact(p.time_base) for p in packets if p.pts is not None]
 
 
 def _is_kept_timecode(stream: av.stream.Stream, format: str, is_cut: bool) -> bool:
@@ -225,6 +230,8 @@ def _fits(stream: av.stream.Stream, packets: list[av.Packet], format: str) -> bo
         return False
     if _codec_name(stream) in _UNDECODABLE.get(format, ()):
         return False
+    if stream.type == 'attachment':
+        return format == 'matroska'  # WebM drops them without a word.
     file = io.BytesIO()
     try:
         with av.open(file, 'w', format=format) as trial:
@@ -234,7 +241,7 @@ def _fits(stream: av.stream.Stream, packets: list[av.Packet], format: str) -> bo
             for packet in _from_zero(packets):
                 packet.stream = target
                 trial.mux(packet)
-        return not packets or _can_be_read(file.getvalue(), stream)
+        return not packets or _can_be_read(file.getvalue(), stream, packets)
     except (ValueError, NotImplementedError, av.FFmpegError):
         return False
 
@@ -248,8 +255,10 @@ def _from_zero(packets: list[av.Packet]) -> Iterator[av.Packet]:
         yield packet
 
 
-def _can_be_read(data: bytes, stream: av.stream.Stream) -> bool:
-    """Whether a trial gives packets, which can be decoded if they are audio."""
+def _can_be_read(
+    data: bytes, stream: av.stream.Stream, written: list[av.Packet]
+) -> bool:
+    """Whether a trial gives packets, which are heard in time if they are audio."""
     with av.open(io.BytesIO(data)) as trial:
         [copy] = trial.streams
         if copy.type != stream.type:
@@ -257,8 +266,22 @@ def _can_be_read(data: bytes, stream: av.stream.Stream) -> bool:
         packets = [packet for packet in trial.demux(copy) if packet.size]
         if stream.type == 'audio':
             # MP4 names layer 2 of MPEG audio like layer 3.
-            return _decodes(copy, packets)
+            return _decodes(copy, packets) and (
+                trial.format.name != 'avi' or _keeps_pace(written, packets)
+            )
         return bool(packets) and _codec_name(copy) == _codec_name(stream)
+
+
+def _keeps_pace(written: list[av.Packet], read: list[av.Packet]) -> bool:
+    """Whether packets have the times they were written with.
+
+    AVI has none but a rate, and not for every codec the right one.
+    """
+    spans = []
+    for packets in (written, read):
+        times = _times(packets)
+        spans.append(max(times, default=0) - min(times, default=0))
+    return abs(spans[1] - spans[0]) <= spans[0] / 5 + _IN_STEP
 
 
 def _decodes(stream: av.stream.Stream, packets: list[av.Packet]) -> bool:
@@ -285,14 +308,23 @@ def _find_lossless(
 def _pad_in_avi(
     plan: StreamPlan,
     container: av.container.InputContainer,
+    samples: dict[int, list[av.Packet]],
     zero: Fraction,
     tick: Fraction,
+    is_cut: bool,
 ) -> None:
-    """Convert audio that must be padded to begin with the picture."""
-    lead = -(-plan.lead(zero) // tick) * tick
+    """Convert audio that must be padded to begin with the picture.
+
+    Packets that begin earlier cannot be copied. Where a part begins, the first packet
+    may be late by its length.
+    """
+    begin = zero - -(-plan.lead(zero) // tick) * tick
     for index in list(plan.copied):
         stream = container.streams[index]
-        late = plan.starts.get(index, zero) - (zero - lead)
+        times = [t for t in _times(samples[index]) if t >= begin]
+        late = max(min(times, default=begin), plan.starts.get(index, begin)) - begin
+        if is_cut:
+            late = max((b - a for a, b in pairwise(times)), default=Fraction(0))
         if stream.type == 'audio' and late > _IN_STEP:
             plan.copied.remove(index)
             short, long = _LOSSLESS['avi']

@@ -1,8 +1,11 @@
 """Frames out: video files and folders of images."""
 
+import hashlib
 import logging
 import os
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from errno import EACCES, ENOTDIR
 from fractions import Fraction
 from heapq import merge
 from itertools import count
@@ -111,9 +114,17 @@ class FrameWriter:
 
         Raises:
             InUseError: If another run writes the same output.
+            OSError: If its folder cannot be written to.
             ValueError: If there are frames of an earlier run that is not resumed, or a
                 file is in the way.
         """
+        place = self._target.parent
+        while not os.path.lexists(place):
+            place = place.parent
+        if not os.path.isdir(place):
+            raise self._explain(NotADirectoryError(ENOTDIR, os.strerror(ENOTDIR)))
+        if not os.access(place, os.W_OK | os.X_OK):
+            raise self._explain(PermissionError(EACCES, os.strerror(EACCES)))
         self._folder.check(self._resume.enabled, self._adopt)
 
     def write(
@@ -381,6 +392,7 @@ class VideoFileWriter(FrameWriter):
             self._folder, NUM_FRAMES if self._folder.keep else None
         )
         self._source = source if source is not None and source.is_file else None
+        self._source_bytes = self._source and self._source.path.stat().st_size
         self._start = (source and source.start) or Fraction(0)
         self._sample_aspect_ratio = (
             source.sample_aspect_ratio if source else Fraction(1)
@@ -401,7 +413,7 @@ class VideoFileWriter(FrameWriter):
         with CopiedStreams(self._source.path, self._format) as streams:
             tick = find_tick(self._format, self._codec, self._rate, streams.tick)
             plan = streams.plan(self._source.origin, self._is_cut, tick)
-            left_out = streams.describe(plan.left_out) + streams.lost_tags()
+            left_out = streams.describe(plan.left_out) + streams.lost_tags(plan)
             converted = streams.describe(list(plan.converted))
         if left_out:
             _LOGGER.warning(
@@ -543,6 +555,14 @@ class VideoFileWriter(FrameWriter):
         A stream that cannot be written after all is left out.
         """
         result = self._folder.path / f'joined{self._target.suffix}'
+        if self._source is not None and self._is_source_gone():
+            _LOGGER.warning(
+                '%s was removed or shortened while it was restored: %s has its '
+                'picture, but no audio, subtitles and tags',
+                self._source.path,
+                self.path,
+            )
+            self._source = None
         if self._source is None:
             with self._open_result(result, {}) as container:
                 stream = self._encoding.add_to(container)
@@ -562,6 +582,14 @@ class VideoFileWriter(FrameWriter):
                         error.reason,
                     )
                     self._plan = self._plan.drop(error.index)
+
+    def _is_source_gone(self) -> bool:
+        """Whether the source cannot be what was read, even if it has grown since."""
+        try:
+            status = self._source.path.stat()
+        except OSError:
+            return True
+        return status.st_size < self._source_bytes
 
     def _open_result(
         self, path: Path, options: Mapping[str, str]
@@ -614,18 +642,27 @@ class VideoFileWriter(FrameWriter):
         """Close the open segment, and join the closed ones so they can be played."""
         try:
             self._segments.close()
-            if self._part is not None:
-                return self._adopt()
-            if self._segments.num_frames:
-                joined = self._join(is_partial=True)
-                _LOGGER.warning(
-                    'the frames of %s written so far can be played as %s',
-                    self.path,
-                    self._folder.publish_playable(joined),
-                )
         except (OSError, ValueError) as error:
             _LOGGER.warning('the last frames of %s are lost: %s', self.path, error)
+        if self._part is not None:
+            return self._adopt()
+        if self._segments.num_frames:
+            self._save_playable()
         return self._segments.num_frames
+
+    def _save_playable(self) -> None:
+        try:
+            playable = self._folder.publish_playable(self._join(is_partial=True))
+        except (OSError, ValueError) as error:
+            _LOGGER.warning(
+                'the frames of %s written so far are kept, but cannot be played: %s',
+                self.path,
+                error,
+            )
+            return
+        _LOGGER.warning(
+            'the frames of %s written so far can be played as %s', self.path, playable
+        )
 
     def _discard(self) -> None:
         self._segments.abandon()
@@ -662,7 +699,8 @@ class ImageFolderWriter(FrameWriter):
         if self.path.is_dir() and any(self.path.iterdir()):
             raise ValueError(
                 f'the folder {path} is not empty; empty it or choose another, so that '
-                'the frames of two clips are not mixed'
+                'the frames of two clips are not mixed (for a video in it, name the '
+                f'file, such as {self.path / "name.mp4"})'
             )
         self._profile = source.icc_profile if source else None
         self._images = self._folder.path / 'images'
@@ -780,17 +818,29 @@ def _source_settings(source: ClipInfo | None) -> dict[str, Any]:
     """What must be the same about the source in a run that resumes another."""
     if source is None:
         return {}
-    path = source.path.resolve()
-    settings = dict(
-        source=path,
-        start=source.start,
-        end=source.end,
+    return dict(
+        source.reading,
+        source=source.path.resolve(),
         num_frames=source.num_frames,
-        deinterlace=source.deinterlace,
+        source_files=_identify(source.files),
     )
-    if path.is_file():
-        settings['source_bytes'] = path.stat().st_size
-    return settings
+
+
+def _identify(files: Sequence[Path]) -> str:
+    """Describe files so that others, or the same ones changed, differ."""
+    digest, total, latest = hashlib.sha256(), 0, 0
+    for path in files:
+        status = path.stat()
+        # Some file systems forget fractions of seconds.
+        changed = int(status.st_mtime)
+        digest.update(os.fsencode(path.name))
+        digest.update(f'/{status.st_size}/{changed}/'.encode())
+        total, latest = total + status.st_size, max(latest, changed)
+    when = time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime(latest))
+    return (
+        f'{len(files)} of {total} bytes, changed {when} UTC, checksum '
+        f'{digest.hexdigest()[:8]}'
+    )
 
 
 def _container_options(format: str) -> dict[str, str]:

@@ -331,6 +331,20 @@ def test_alpha_of_video_is_dropped(tmp_path, caplog):
     assert caplog.messages == [f'{path} has an alpha channel, which is dropped']
 
 
+def test_opaque_alpha_is_not_mentioned(tmp_path, caplog):
+    path = tmp_path / 'clip.mkv'
+    with av.open(str(path), 'w') as container:
+        stream = container.add_stream('ffv1', rate=25)
+        stream.height, stream.width, stream.pix_fmt = 48, 64, 'bgra'
+        for alpha in (255, 255, 254):
+            image = np.full((48, 64, 4), (10, 20, 30, alpha), np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, 'rgba')))
+        container.mux(stream.encode())
+    with open_frames(path) as frames:
+        numbers = [len(caplog.messages) for _ in frames]
+    assert numbers == [0, 0, 1]
+
+
 # Times of video files
 
 

@@ -126,6 +126,29 @@ def test_cielab_becomes_rgb(tmp_path):
     assert np.abs(given - rgb).max() <= 4  # 8 bits of CIELAB are coarse
 
 
+@pytest.mark.parametrize(
+    ('kind', 'orientation'), [('RGBA', 1), ('RGBA', 6), ('LA', 6), ('two RGBA', 1)]
+)
+def test_colours_behind_an_alpha_channel_stay(tmp_path, kind, orientation):
+    rgb = Image.fromarray(picture())
+    rgb = rgb.convert('L') if kind == 'LA' else rgb
+    image = rgb.copy()
+    image.putalpha(Image.fromarray(picture()[..., 1]))
+    pages = [image] if 'two' in kind else []
+    image.save(
+        tmp_path / 'a.tif', tiffinfo={274: orientation}, save_all=bool(pages),
+        append_images=pages,
+    )  # fmt: skip
+    expected = np.asarray(rgb.convert('RGB'))
+    expected = expected if orientation == 1 else np.rot90(expected, -1)
+    if not pages:
+        np.testing.assert_array_equal(read_image(tmp_path / 'a.tif'), expected)
+        return
+    with open_frames(tmp_path / 'a.tif') as frames:
+        assert len(given := list(frames)) == 2
+    np.testing.assert_array_equal(given[1], expected)
+
+
 @pytest.mark.parametrize('white', [1, 15, 100, 255, 1023, 4095, 65535])
 @pytest.mark.parametrize('kind', [2, 3, 5, 6])
 def test_netpbm_is_scaled_to_white(tmp_path, white, kind):
@@ -287,6 +310,13 @@ def test_to_srgb_converts(tmp_path, wide_profile):
     with Image.open(out / os.listdir(out)[0]) as image:
         assert 'icc_profile' not in image.info
         assert np.abs(np.subtract(image.getpixel((0, 0)), (40, 200, 30))).max() <= 3
+
+
+def test_stacks_keep_their_profile(tmp_path, wide_profile):
+    stack = save_animation(tmp_path / 'a.tif', icc_profile=wide_profile)
+    out = copy(stack, tmp_path / 'out')
+    with Image.open(out / '00000000.png') as image:
+        assert image.info['icc_profile'] == wide_profile
 
 
 def test_a_video_without_place_for_a_profile_is_reported(

@@ -90,6 +90,15 @@ def test_hdr_stays_hdr(restore, make, track, look, tmp_path, name, suffix):
     np.testing.assert_allclose(values, expected, rtol=0.01, atol=1e-4)
 
 
+def test_encoders_print_nothing(restore, make, track, moving, capfd, tmp_path):
+    source = make('in.mkv', track('libx264', moving([0, 0.04])))
+    for codec in ('libsvtav1', 'libx265'):
+        assert restore(source, tmp_path / 'out.mkv', '--codec', codec) == 0
+    captured = capfd.readouterr()
+    assert not [line for line in captured.err.splitlines() if 'Svt[' in line]
+    assert 'x265 [' not in captured.err
+
+
 def test_hdr_is_refused_for_codecs_without_it(restore, make, track, capsys, tmp_path):
     source = make(
         'in.mkv', tagged(track, 'libx265', 'yuv420p10le', HDR['PQ'], np.uint16)

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from fmanet_mm.video.container import declared_size
+
 FRAMES = [index / 25 for index in range(40)]
 SECOND = 10
 PACKET = 188
@@ -82,3 +84,31 @@ def test_overwritten_data(restore, make, track, texture, look, warned, tmp_path)
     assert seen.times[-1] == pytest.approx(39 / 25, abs=0.002)
     assert 'is damaged' in warned()
     assert '--stop-at-damage' in warned()
+
+
+KINDS = {
+    'mov': ('mjpeg', dict(pix_fmt='yuvj420p'), dict(movflags='faststart')),
+    'mp4': ('libx264', {}, dict(movflags='frag_every_frame+empty_moov')),
+    'gif': ('gif', dict(pix_fmt='rgb8'), {}),
+    'ogg': ('libvpx', {}, {}),
+    'avi': ('mpeg4', {}, {}),
+    'webm': ('libvpx', {}, {}),
+}
+
+
+@pytest.mark.parametrize('suffix', KINDS)
+def test_a_truncated_file_is_never_taken_for_a_short_one(
+    restore, make, track, texture, look, capsys, tmp_path, suffix
+):
+    codec, options, container = KINDS[suffix]
+    source = make(f'in.{suffix}', track(codec, texture[:12], options), **container)
+    assert declared_size(source) == source.stat().st_size
+    data = source.read_bytes()
+    for part in (len(data) * 3 // 4, len(data) - 3):
+        source.write_bytes(data[:part])
+        assert restore(source, tmp_path / 'out.mkv') == 1
+        assert f'{source} ends at frame' in capsys.readouterr().err
+        assert 0 < len(look(tmp_path / 'out.mkv').times) <= 12
+    source.write_bytes(data + b'\0\0\1\0some notes')
+    assert restore(source, tmp_path / 'out.mkv') == 0
+    assert len(look(tmp_path / 'out.mkv').times) == 12

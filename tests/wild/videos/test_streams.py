@@ -1,10 +1,14 @@
 """Streams that people's files hold besides the picture."""
 
+import io
+
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 FRAMES = [index / 25 for index in range(5)]
+RATE = 16000
 SOUNDS = {
     'adpcm_ima_wav': 'avi',
     'adpcm_ms': 'avi',
@@ -165,3 +169,133 @@ def test_interlaced_video_is_deinterlaced(restore, files, look, warned, tmp_path
         rows = np.stack(seen.images)[:, 2::4].astype(int)  # one of each input row
         combs[name] = abs(2 * rows[:, 1:-1] - rows[:, :-2] - rows[:, 2:]).mean()
     assert combs['auto'] < combs['off'] / 5
+
+
+@pytest.fixture
+def with_tags(make, track, moving, tone, tmp_path):
+    """A clip in a container whose streams have tags; Matroska has a file as well."""
+
+    def write(name, audio):
+        source = make('in.mkv', track('libvpx', moving(FRAMES)), track(*audio))
+        with av.open(str(source)) as given, av.open(str(tmp_path / name), 'w') as taken:
+            streams = [taken.add_stream_from_template(s) for s in given.streams]
+            streams[0].metadata.update(title='Film', artist='Ada')
+            streams[1].metadata.update(comment='by the director', language='deu')
+            if name.endswith('.mkv'):
+                taken.add_attachment('a.ttf', 'font/ttf', bytes(100))
+            for packet in given.demux():
+                if packet.size:
+                    packet.stream = streams[packet.stream_index]
+                    taken.mux(packet)
+        return tmp_path / name
+
+    return write
+
+
+def test_tags_of_streams_are_kept(restore, with_tags, tone, warned, tmp_path):
+    source = with_tags('tagged.mkv', ('flac', tone(0, 0.2)))
+    assert restore(source, tmp_path / 'out.mkv') == 0
+    assert not warned()
+    with av.open(str(tmp_path / 'out.mkv')) as container:
+        film, sound, _ = (
+            {name.lower(): text for name, text in stream.metadata.items()}
+            for stream in container.streams
+        )
+    assert (film['title'], film['artist']) == ('Film', 'Ada')
+    assert (sound['comment'], sound['language']) == ('by the director', 'deu')
+
+
+def test_tags_and_files_that_do_not_fit_are_named(
+    restore, with_tags, tone, warned, tmp_path
+):
+    source = with_tags('tagged.mkv', ('flac', tone(0, 0.2)))
+    assert restore(source, tmp_path / 'out.mp4') == 0
+    for lost in ('attachment', 'tag ARTIST of stream 0', 'tag COMMENT of stream 1'):
+        assert lost in warned()
+
+
+def test_webm_holds_no_attached_files(restore, with_tags, tone, warned, tmp_path):
+    source = with_tags('tagged.mkv', ('libopus', tone(0, 0.2)))
+    assert restore(source, tmp_path / 'out.webm') == 0
+    assert 'this is left out: stream 2 (attachment' in warned()
+
+
+@pytest.mark.parametrize('suffix', ['mkv', 'mp4', 'avi'])
+def test_tags_of_ogg_are_those_of_the_file(
+    restore, with_tags, tone, look, tmp_path, suffix
+):
+    source = with_tags('tagged.ogg', ('libopus', tone(0, 0.2)))
+    assert restore(source, tmp_path / f'out.{suffix}') == 0
+    tags = look(tmp_path / f'out.{suffix}').metadata
+    expected = dict(title='Film', artist='Ada', comment='by the director')
+    assert tags | expected == tags
+
+
+@pytest.mark.parametrize('codec', ['libvpx', 'libvpx-vp9'])
+def test_alpha_that_is_apart_is_named(
+    restore, make, track, moving, warned, tmp_path, codec
+):
+    options = dict(pix_fmt='yuva420p', encoder={'auto-alt-ref': '0'})
+    source = make('in.webm', track(codec, moving(FRAMES), options))
+    assert restore(source, tmp_path / 'out.webm') == 0
+    assert 'alpha channel, which is dropped' in warned()
+    with av.open(str(tmp_path / 'out.webm')) as container:
+        assert 'alpha_mode' not in container.streams.video[0].metadata
+
+
+@pytest.mark.parametrize('suffix', ['mjpeg', 'avi'])
+def test_motion_jpeg_of_cameras(restore, look, tmp_path, suffix):
+    """Its frames have EXIF data, of which PyAV knows nothing."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image = np.full((16, 24, 3), (40, 90, 200), np.uint8)
+    image[:, :8] = 250
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, 'JPEG', exif=exif, quality=95)
+    path = tmp_path / 'in.mjpeg'
+    path.write_bytes(3 * buffer.getvalue())
+    if suffix == 'avi':
+        path = tmp_path / 'in.avi'
+        with av.open(str(path), 'w') as container:
+            stream = container.add_stream('mjpeg', rate=25)
+            stream.height, stream.width, stream.pix_fmt = 16, 24, 'yuvj420p'
+            for number in range(3):
+                packet = av.Packet(buffer.getvalue())
+                packet.stream, packet.pts, packet.dts = stream, number, number
+                container.mux(packet)
+    assert restore(path, tmp_path / 'out.mkv') == 0
+    seen = look(tmp_path / 'out.mkv')
+    assert len(seen.times) == 3
+    for upright in seen.images:
+        assert upright.shape == (96, 64, 3)
+        assert np.abs(upright[60:].mean((0, 1)) - (40, 90, 200)).max() < 4
+        assert np.abs(upright[:20].mean((0, 1)) - 250).max() < 4
+
+
+@pytest.mark.parametrize(
+    ('codec', 'source', 'target'),
+    [('flac', 'mkv', 'avi'), ('adpcm_swf', 'flv', 'avi'), ('ac3', 'mkv', 'avi')],
+)
+def test_audio_stays_in_step(
+    restore, make, track, moving, tone, look, tmp_path, codec, source, target
+):
+    [(_, loud)] = tone(0, 0.3)
+    sound = [(0, np.concatenate((np.zeros(RATE // 2, np.int16), loud)))]
+    options = dict(rate=44100, layout='stereo')
+    video = track('flv' if source == 'flv' else 'libx264', moving(FRAMES))
+    path = make(f'in.{source}', video, track(codec, sound, options))
+    assert restore(path, tmp_path / f'out.{target}') == 0
+    before, after = look(path), look(tmp_path / f'out.{target}')
+    assert after.onset - after.times[0] == pytest.approx(
+        before.onset - before.times[0], abs=0.01
+    )
+
+
+@pytest.mark.parametrize('target', ['mkv', 'mp4', 'mov', 'avi'])
+@pytest.mark.parametrize('name', ['truehd.mkv', 'dts.mkv'])
+def test_audio_of_discs_stays_in_step(restore, files, look, tmp_path, name, target):
+    """TrueHD has 1200 packets a second, more than Matroska has times."""
+    assert restore(files / name, tmp_path / f'out.{target}') == 0
+    before, after = look(files / name), look(tmp_path / f'out.{target}')
+    assert before.onset - before.times[0] == pytest.approx(0.3, abs=0.015)
+    assert after.onset - after.times[0] == pytest.approx(0.3, abs=0.015)

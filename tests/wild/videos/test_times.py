@@ -4,9 +4,11 @@ import json
 from fractions import Fraction
 
 import av
+import numpy as np
 import pytest
 
 FRAMES = [index / 10 for index in range(6)]
+RATE = 16000
 
 
 @pytest.mark.parametrize('suffix', ['mp4', 'mov', 'mkv', 'avi'])
@@ -59,7 +61,9 @@ def test_the_last_picture_is_held(
         assert seen.end - seen.times[0] == pytest.approx(3, abs=0.002)
 
 
-def test_chapters_move_with_the_picture(restore, make, track, moving, tone, tmp_path):
+def test_chapters_move_with_the_picture(
+    restore, make, track, moving, tone, warned, tmp_path
+):
     unit = Fraction(1, 1000)
     chapters = [
         dict(id=index, start=start, end=end, time_base=unit, metadata={'title': 'A'})
@@ -76,6 +80,8 @@ def test_chapters_move_with_the_picture(restore, make, track, moving, tone, tmp_
     with av.open(str(tmp_path / 'out.mp4')) as container:
         _, moved = container.chapters()
     assert float(moved['start'] * moved['time_base']) == pytest.approx(1.2, abs=0.002)
+    assert restore(source, tmp_path / 'out.avi') == 0
+    assert 'left out: 2 chapters' in warned()
 
 
 @pytest.mark.parametrize('name', ['join.ts', 'join_cc.ts'])
@@ -122,3 +128,19 @@ def test_totals_are_right_or_unknown(
         assert {event['total'] for event in progress} <= {None, count}
         assert progress[-1]['total'] == progress[-1]['frames'] == count
         assert all((event['seconds_left'] or 0) >= 0 for event in progress)
+
+
+@pytest.mark.parametrize('codec', ['aac', 'ac3', 'mp2'])
+@pytest.mark.parametrize('target', ['avi', 'mkv'])
+def test_a_part_begins_in_step(
+    restore, make, track, moving, tone, look, tmp_path, codec, target
+):
+    [(_, loud)] = tone(0, 0.4)
+    sound = np.concatenate((np.zeros(RATE // 2, np.int16), loud))
+    options = dict(rate=44100, layout='stereo')
+    video = track('libx264', moving([index / 25 for index in range(24)]))
+    source = make('in.mkv', video, track(codec, [(0, sound)], options))
+    assert restore(source, tmp_path / f'out.{target}', '--start', '0.2') == 0
+    before, after = look(source), look(tmp_path / f'out.{target}')
+    expected = before.onset - before.times[0] - 0.2
+    assert after.onset - after.times[0] == pytest.approx(expected, abs=0.003)
