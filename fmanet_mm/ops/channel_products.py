@@ -133,8 +133,8 @@ class ChannelCosines(torch.autograd.Function):
         own_q = shared.sum(3, keepdim=True) * inverse_q.square()
         own_k = shared.sum(2, keepdim=True) * inverse_k.square()
         return (
-            _combined(key, to_products.mT, query, own_q),
-            _combined(query, to_products, key, own_k),
+            combine_channels(key, to_products.mT, query, own_q),
+            combine_channels(query, to_products, key, own_k),
             None,
         )
 
@@ -147,10 +147,19 @@ def _across_heads(products: Tensor) -> Tensor:
     return whole.flatten(3).flatten(1, 2)
 
 
-def _combined(x: Tensor, matrix: Tensor, own: Tensor, factors: Tensor) -> Tensor:
-    """Multiply x (N, C, H, W) by a matrix of channels, less ``own`` times factors.
+def combine_channels(x: Tensor, matrix: Tensor, own: Tensor, factors: Tensor) -> Tensor:
+    """Multiply the channels of x by matrices, less those of ``own`` times factors.
 
     In at least float32, but in bfloat16 on a GPU, whose tensor cores add in float32.
+
+    Args:
+        x (Tensor): (N, C, H, W).
+        matrix (Tensor): (N, C, C).
+        own (Tensor): (N, C, H, W).
+        factors (Tensor): For each channel of ``own``, (N, C) in all.
+
+    Returns:
+        Tensor: (N, C, H, W), of the type of ``x``.
     """
     size, dtype = x.shape[2:], x.dtype
     if x.device.type != 'cuda' or dtype == torch.float16:

@@ -12,7 +12,7 @@ from mmengine.logging import print_log
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .channel_products import LEAST_LENGTH
+from .channel_products import LEAST_LENGTH, combine_channels
 from .fused import find_kernels
 from .lean_convs import conv1x1_gradients
 from .precision import without_autocast
@@ -200,24 +200,15 @@ class _Mixing(torch.autograd.Function):
         from .triton_kernels.training import channel_mixing_backward
 
         query, key, sums, temperature, project = ctx.saved_tensors
-        dtype = query.dtype
-        if dtype == torch.float16:
-            # What is divided by squared lengths leaves its range.
-            grad, query, key = (x.float() for x in (grad, query, key))
+        if grad.dtype == torch.float16:
+            grad = grad.float()  # What is divided by squared lengths leaves its range.
         matrix, own_q, own_k, *shares = channel_mixing_backward(
             grad, sums.sum(1), temperature, project, LEAST_LENGTH
         )
         of_temperature, of_project = (x.sum(0) for x in shares)
         return (
-            _combined(key, matrix.mT, query, own_q).to(dtype),
-            _combined(query, matrix, key, own_k).to(dtype),
+            combine_channels(key, matrix.mT, query, own_q),
+            combine_channels(query, matrix, key, own_k),
             of_temperature.view_as(temperature).to(temperature.dtype),
             of_project.to(project.dtype),
         )
-
-
-def _combined(x: Tensor, matrix: Tensor, own: Tensor, factors: Tensor) -> Tensor:
-    """Multiply the channels of x by a matrix, less ``own`` times factors."""
-    pixels, less = (_pixels(y).flatten(1, 2) for y in (x, own))
-    out = torch.baddbmm(less * factors.unsqueeze(1), pixels, matrix, beta=-1)
-    return _images(out.unflatten(1, x.shape[2:]))
