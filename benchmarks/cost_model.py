@@ -52,6 +52,7 @@ from torch.utils._pytree import tree_leaves
 
 from fmanet_mm.ops import Strips
 from fmanet_mm.ops.fused import find_kernels
+from fmanet_mm.ops.live_bytes import LiveBytes
 from fmanet_mm.restoration.batches import split_batch, stack_windows
 from fmanet_mm.restoration.protocol import WindowNetwork
 from fmanet_mm.restoration.streaming import GPU_CHANNELS
@@ -279,10 +280,12 @@ class FrameCost(NamedTuple):
     Attributes:
         encode (list[Kernel]): Of encoding the frame.
         refine (list[Kernel]): Of refining a window.
+        tensor_bytes (int): Most bytes of tensors alive at once, without weights.
     """
 
     encode: list[Kernel]
     refine: list[Kernel]
+    tensor_bytes: int = 0
 
     @property
     def total(self) -> Cost:
@@ -363,12 +366,17 @@ def frame_cost(
         to_gpu(network, stored)
         frames = torch.empty(batch_size, 3, height, width, dtype=stored)
         find_kernels(frames)  # starts some when it is first called
-        encoded, encode = record(lambda: network.encode(frames, strips))
-        stream = split_batch(encoded, 1) * (network.num_frames + batch_size - 1)
-        windows = [stream[i : i + network.num_frames] for i in range(batch_size)]
-        _, refine = record(lambda: network.refine(stack_windows(windows), strips))
+        with LiveBytes() as tensors:
+            stream = []
+            while len(stream) < network.num_frames + batch_size - 1:
+                encoded, encode = record(lambda: network.encode(frames, strips))
+                stream += split_batch(encoded, batch_size)
+            windows = [stream[i : i + network.num_frames] for i in range(batch_size)]
+            del encoded
+            _, refine = record(lambda: network.refine(stack_windows(windows), strips))
     tf32 = dtype == 'tf32'
-    return FrameCost(*(list(kernels(part, tf32)) for part in (encode, refine)))
+    parts = (list(kernels(part, tf32)) for part in (encode, refine))
+    return FrameCost(*parts, tensors.peak)
 
 
 @contextmanager
@@ -607,7 +615,7 @@ def _storages(tensors: Iterable[Tensor]) -> set[int]:
 def table(cost: FrameCost) -> str:
     """Costs of a frame by kind of kernel, and predicted times, as text."""
     lines = []
-    for part, started in zip(('encode', 'refine'), cost, strict=True):
+    for part, started in zip(('encode', 'refine'), cost[:2], strict=True):
         by_kind = defaultdict(list)
         for kernel in started:
             by_kind[kernel.kind].append(kernel)
@@ -625,7 +633,8 @@ def table(cost: FrameCost) -> str:
     lines.append(
         f'frame: {total.launches:,} launches, {total.bytes / 1e9:.1f} GB, '
         f'{total.flops / 1e9:,.0f} GFLOP; {cost.eager_ms:.1f} ms, '
-        f'{total.device_ms:.1f} ms in a CUDA graph'
+        f'{total.device_ms:.1f} ms in a CUDA graph; tensors of '
+        f'{cost.tensor_bytes / 2**30:.2f} GiB without'
     )
     return '\n'.join(lines)
 
