@@ -8,10 +8,11 @@ import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModule
 from mmengine.registry import MODELS
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...ops import masked_warp, split_groups, trained, warp_groups
 from ...ops.precision import raised_precision
+from .wide_convs import WideConv2d
 
 
 @MODELS.register_module()
@@ -78,8 +79,8 @@ class DeformableAlignment(BaseModule):
             )
         self.channels = channels
         self.num_flows = num_flows
-        self.conv = nn.Conv2d(
-            channels, channels, kernel_size, padding=kernel_size // 2, bias=False
+        self.conv = WideConv2d(
+            channels, channels, kernel_size, widens=False, casts=False
         )
         steps = torch.arange(kernel_size) - kernel_size // 2
         rows, columns = torch.meshgrid(steps, steps, indexing='ij')

@@ -116,10 +116,9 @@ def cast_convolutions(model: nn.Module) -> Iterator[None]:
         yield
         return
     places = [
-        (module, name, weight)
+        (module, 'weight', module.weight)
         for module in model.modules()
-        for name, weight in module._parameters.items()
-        if weight is not None and weight.dim() == 4 and getattr(module, 'casts', True)
+        if isinstance(module, nn.Conv2d) and getattr(module, 'casts', True)
     ]
     cast = _cast_all(places, dtype, pads)
     with _replaced([(m, n, cast[id(weight)]) for m, n, weight in places]):

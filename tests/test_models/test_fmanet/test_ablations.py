@@ -1,5 +1,7 @@
 """The choices that the ablations are made of, and the configs that make them."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -21,6 +23,7 @@ from fmanet_mm.models import (
     NetR,
     SelfAttention,
 )
+from fmanet_mm.models.common import base_model
 from fmanet_mm.models.fmanet.window import WindowRestoration
 from fmanet_mm.ops import Strips, frame_rows, split_groups, warp_groups
 from fmanet_mm.restoration import StreamingRestorer
@@ -263,3 +266,19 @@ class TestHalves:
         )
         with pytest.raises(TypeError, match='degradation_attention'):
             NetD(**sizes, degradation_attention=dict(type='GuidedModulation'))
+
+
+@pytest.mark.parametrize('name', STREAMED)
+def test_weights_cast_at_once_are_those_that_autocast_casts(monkeypatch, name):
+    """Others are computed with in float32."""
+    model = build_tiny(name).train()
+    inputs, targets = batch(model, 6, 8)
+
+    def losses():
+        with torch.autocast('cpu', torch.bfloat16):
+            return model(inputs, targets, mode='loss')
+
+    given = losses()
+    monkeypatch.setattr(base_model, 'cast_convolutions', lambda _: nullcontext())
+    for name, expected in losses().items():
+        torch.testing.assert_close(given[name], expected, rtol=1e-6, atol=0)
