@@ -13,10 +13,8 @@ torch.set_num_threads(1)
 if not torch.cuda.is_available():
     # Read when Triton is imported: its kernels are interpreted, on the CPU.
     os.environ['TRITON_INTERPRET'] = '1'
-# Shells let what they start in the background ignore interrupts, and nohup hang-ups.
+# Shells let what they start in the background ignore interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-if hasattr(signal, 'SIGHUP'):
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 NEEDS_OPENMMLAB = re.compile(
     r'^(from|import) (mmagic|mmcv|mmflow|fmanet_mm\.(apis|compat|datasets|engine|'
     r'evaluation|flow|openmmlab|preparation)|golden_model|tiny_ablations)\b',
