@@ -113,7 +113,7 @@ def load_kernels(device: torch.device) -> ModuleType | None:
         triton_kernels.try_kernels(device)
     except Exception as error:
         print_log(
-            f'restoring without Triton, which is slower: {error}; it needs the package '
+            f'computing without Triton, which is slower: {error}; it needs the package '
             'triton (on Windows triton-windows) and a C compiler'
         )
         return None

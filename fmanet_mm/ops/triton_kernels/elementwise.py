@@ -15,6 +15,14 @@ _ELEMENTS = 1024
 
 
 @triton.jit
+def centre(value, real, channels):
+    """Subtract the mean of every row's real values; and their (biased) variance."""
+    mean = tl.sum(value, 1, keep_dims=True) / channels
+    centred = tl.where(real, value - mean, 0.0)
+    return centred, tl.sum(centred * centred, 1, keep_dims=True) / channels
+
+
+@triton.jit
 def _normalise(
     x, out, pixels, channels, width, eps,
     CENTRED: tl.constexpr, PIXELS: tl.constexpr, WIDTH: tl.constexpr,
@@ -25,9 +33,7 @@ def _normalise(
     real = there & (channel < channels)
     at = pixel * width + channel
     value = tl.load(x + at, mask=real, other=0.0).to(tl.float32)
-    mean = tl.sum(value, 1, keep_dims=True) / channels
-    centred = tl.where(real, value - mean, 0.0)
-    variance = tl.sum(centred * centred, 1, keep_dims=True) / channels
+    centred, variance = centre(value, real, channels)
     result = (centred if CENTRED else value) * tl.rsqrt(variance + eps)
     tl.store(out + at, result.to(out.dtype.element_ty), mask=there)
 

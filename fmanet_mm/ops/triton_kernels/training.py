@@ -11,6 +11,8 @@ import triton.language as tl
 from torch import Tensor
 
 from .attention import channel_sums
+from .elementwise import centre
+from .warp import find_corner
 
 _PIXELS = 16
 """Pixels that a program computes at a time."""
@@ -37,9 +39,7 @@ def _norm(
     at = pixel * width + channel
     value = tl.load(x + at, mask=real, other=0.0).to(tl.float32)
     gain = tl.load(weight + channel, mask=channel < channels, other=0.0).to(tl.float32)
-    mean = tl.sum(value, 1, keep_dims=True) / channels
-    centred = tl.where(real, value - mean, 0.0)
-    variance = tl.sum(centred * centred, 1, keep_dims=True) / channels
+    centred, variance = centre(value, real, channels)
     scaled = gain * tl.rsqrt(variance + eps)
     if CENTRED:
         offset = tl.load(bias + channel, mask=channel < channels, other=0.0)
@@ -67,9 +67,7 @@ def _norm_gradients(
         at = pixel * width + channel
         value = tl.load(x + at, mask=real, other=0.0).to(tl.float32)
         g = tl.load(grad + at, mask=real, other=0.0).to(tl.float32)
-        mean = tl.sum(value, 1, keep_dims=True) / channels
-        centred = tl.where(real, value - mean, 0.0)
-        variance = tl.sum(centred * centred, 1, keep_dims=True) / channels
+        centred, variance = centre(value, real, channels)
         inverse = tl.rsqrt(variance + eps)
         normalised = (centred if CENTRED else value) * inverse
         scaled = g * gain
@@ -225,8 +223,6 @@ def _warp_gradients(
     logit = tl.load(pair + 2 * area, mask=inside_frame, other=0.0).to(tl.float32)
     weight = tl.sigmoid(logit)
     from_x, from_y = column + flow_x, row + flow_y
-    left, top = tl.floor(from_x), tl.floor(from_y)
-    right_part, bottom_part = from_x - left, from_y - top
     channel = group * group_size + member
     start = frame * area * channels + channel
     g = tl.load(grad + start + pixel.to(tl.int64) * channels, mask=there, other=0.0)
@@ -235,14 +231,9 @@ def _warp_gradients(
     along_x = tl.zeros((PIXELS, WIDTH), tl.float32)
     along_y = tl.zeros((PIXELS, WIDTH), tl.float32)
     for corner in tl.static_range(4):
-        source_x, source_y = left + corner % 2, top + corner // 2
-        weight_x = right_part if corner % 2 else 1 - right_part
-        weight_y = bottom_part if corner // 2 else 1 - bottom_part
-        inside = (source_x >= 0) & (source_x < columns)
-        inside = there & inside & (source_y >= 0) & (source_y < height)
-        # What lies outside is not read; its position need only be a number.
-        position = tl.where(inside, source_y, 0).to(tl.int64) * columns
-        position += tl.where(inside, source_x, 0).to(tl.int64)
+        position, inside, weight_x, weight_y = find_corner(
+            from_x, from_y, corner, there, height, columns
+        )
         at = start + position * channels
         value = tl.load(x + at, mask=inside, other=0.0).to(tl.float32)
         sampled += value * (weight_x * weight_y)

@@ -12,6 +12,22 @@ _PIXELS = 16
 
 
 @triton.jit
+def find_corner(x, y, corner: tl.constexpr, real, height, columns):
+    """A pixel next to a position: its number, whether to read it, and its weights."""
+    left, top = tl.floor(x), tl.floor(y)
+    right_part, bottom_part = x - left, y - top
+    source_x, source_y = left + corner % 2, top + corner // 2
+    weight_x = right_part if corner % 2 else 1 - right_part
+    weight_y = bottom_part if corner // 2 else 1 - bottom_part
+    inside = (source_x >= 0) & (source_x < columns)
+    inside = real & inside & (source_y >= 0) & (source_y < height)
+    # What lies outside is not read; its position need only be a number.
+    pixel = tl.where(inside, source_y, 0).to(tl.int64) * columns
+    pixel += tl.where(inside, source_x, 0).to(tl.int64)
+    return pixel, inside, weight_x, weight_y
+
+
+@triton.jit
 def _warp(
     x, flow_masks, rows, out, height, columns, channels, width, strip_rows,
     group_size, frame_stride, pair_stride, row_stride, column_stride,
@@ -30,19 +46,12 @@ def _warp(
     mask = tl.load(at + (pair + 2) * pair_stride, mask=real, other=0.0)
     from_x = column + flow_x
     from_y = tl.load(rows + row, mask=row < strip_rows, other=0) + flow_y.to(tl.float32)
-    left, top = tl.floor(from_x), tl.floor(from_y)
-    right_part, bottom_part = from_x - left, from_y - top
     frame_start = x + frame * height * columns * width + channel
     total = tl.zeros((PIXELS, WIDTH), tl.float32)
     for corner in tl.static_range(4):
-        source_x, source_y = left + corner % 2, top + corner // 2
-        weight_x = right_part if corner % 2 else 1 - right_part
-        weight_y = bottom_part if corner // 2 else 1 - bottom_part
-        inside = (source_x >= 0) & (source_x < columns)
-        inside = real & inside & (source_y >= 0) & (source_y < height)
-        # What lies outside is not read; its position need only be a number.
-        position = tl.where(inside, source_y, 0).to(tl.int64) * columns
-        position += tl.where(inside, source_x, 0).to(tl.int64)
+        position, inside, weight_x, weight_y = find_corner(
+            from_x, from_y, corner, real, height, columns
+        )
         value = tl.load(frame_start + position * width, mask=inside, other=0.0)
         total += value.to(tl.float32) * (weight_x * weight_y)
     result = tl.where(real, total * tl.sigmoid(mask.to(tl.float32)), 0.0)
